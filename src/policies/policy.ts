@@ -58,6 +58,8 @@ export interface Scope {
   queuedMs: number
   /** Negotiated protocol, as `network.protocol.version` names it: `'1.1'`, `'2'`; `undefined` where it is not known. */
   protocol: string | undefined
+  /** Leaves something for logs and spans, such as the state of a breaker; a name written twice keeps the last value. */
+  note(name: string, value: string | number | boolean): void
   /** Aborted when the call gives up. Made when first read: for policies that wait on a promise. */
   readonly signal: AbortSignal
 }

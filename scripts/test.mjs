@@ -1,0 +1,35 @@
+// Runs one vitest project: `node scripts/test.mjs unit|e2e [vitest arguments]`.
+// Where ROUNDTRIPPER_COUNTS names a file, a line "passed failed skipped label" is added to it for whoever sums them.
+import { spawnSync } from 'node:child_process'
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { countTests } from '../test/house/counts.ts'
+
+const [project, ...rest] = process.argv.slice(2)
+if (project !== 'unit' && project !== 'e2e') {
+  console.error(`test: the project must be "unit" or "e2e", got ${JSON.stringify(project)}`)
+  process.exit(1)
+}
+
+const countsFile = process.env.ROUNDTRIPPER_COUNTS
+const folder = mkdtempSync(join(tmpdir(), 'roundtripper-test-'))
+const resultsFile = join(folder, 'results.json')
+const reporters = countsFile ? ['--reporter=default', '--reporter=json', `--outputFile.json=${resultsFile}`] : []
+
+const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url))
+const run = spawnSync(process.execPath, [vitest, 'run', '--project', project, ...reporters, ...rest], {
+  stdio: 'inherit',
+})
+
+if (countsFile && existsSync(resultsFile)) {
+  const { passed, failed, skipped } = countTests(JSON.parse(readFileSync(resultsFile, 'utf8')))
+  appendFileSync(countsFile, `${passed} ${failed} ${skipped} ${project} tests\n`)
+}
+rmSync(folder, { recursive: true, force: true })
+
+if (project === 'unit') {
+  console.log('Skipped: the end-to-end tests, which need a Jaeger. `npm run test:e2e` starts one and runs them.')
+}
+process.exitCode = run.status ?? 1

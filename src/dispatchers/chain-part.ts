@@ -1,0 +1,30 @@
+import type { Dispatcher } from 'undici'
+import type { Stage } from './guard.ts'
+import type { Layer } from './relay.ts'
+
+/** What `compose` knows of a layer of the kit: enough to check a chain, and to fold what can be folded. */
+export interface ChainPart {
+  /** The name of the factory. */
+  readonly name: string
+  /** Set where the layer is nothing but stages. */
+  readonly stages?: readonly Stage[]
+  /** Milliseconds a layer bounds the call or the attempt to. */
+  readonly duration?: number
+  /** Whether the layer makes several attempts of one call. */
+  readonly forks?: boolean
+}
+
+const parts = new WeakMap<Layer, ChainPart>()
+
+/** A layer that `compose` recognises. */
+export function layerOf(part: ChainPart, wrap: (dispatch: Dispatcher['dispatch']) => Dispatcher['dispatch']): Layer {
+  const layer: Layer = (dispatch) => wrap(dispatch)
+  Object.defineProperty(layer, 'name', { value: part.name })
+  parts.set(layer, part)
+  return layer
+}
+
+/** What is known of a layer; `undefined` for one that is not the kit's. */
+export function chainPartOf(layer: Layer): ChainPart | undefined {
+  return parts.get(layer)
+}

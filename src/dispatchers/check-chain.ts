@@ -1,0 +1,111 @@
+import type { ChainPart } from './chain-part.ts'
+
+type Parts = readonly (ChainPart | undefined)[]
+
+function positions(parts: Parts, name: string): number[] {
+  return parts.flatMap((part, at) => (part?.name === name ? [at] : []))
+}
+
+// Each rule answers what is wrong and what to change, or null. Positions are counted from the outermost layer.
+
+const onlyOnce = [
+  'tracing',
+  'logging',
+  'deadline',
+  'attemptTimeout',
+  'bodyTimeout',
+  'retry',
+  'circuitBreaker',
+  'bulkhead',
+]
+
+function twice(parts: Parts): string | null {
+  for (const name of onlyOnce) {
+    const [first, second] = positions(parts, name)
+    if (first === undefined || second === undefined) continue
+    const why =
+      name === 'retry'
+        ? 'attempts multiply'
+        : name === 'bulkhead'
+          ? 'a call would hold a slot of one while it waits for the other'
+          : 'the inner one would see what the outer one already judged'
+    return `${name}() stands twice (layers ${first + 1} and ${second + 1}): ${why}. Keep one.`
+  }
+  return null
+}
+
+function breakerOutsideRetry(parts: Parts): string | null {
+  const [breaker] = positions(parts, 'circuitBreaker')
+  const [retry] = positions(parts, 'retry')
+  if (breaker === undefined || retry === undefined || breaker > retry) return null
+  return (
+    `circuitBreaker() (layer ${breaker + 1}) stands outside retry() (layer ${retry + 1}): it would see one outcome of ` +
+    'several attempts, and an open circuit would be found only after they all failed. Put circuitBreaker() below retry().'
+  )
+}
+
+function deadlineShorterThanAttempt(parts: Parts): string | null {
+  const deadline = parts.find((part) => part?.name === 'deadline')?.duration
+  const attempt = parts.find((part) => part?.name === 'attemptTimeout')?.duration
+  if (deadline === undefined || attempt === undefined || deadline > attempt) return null
+  return (
+    `deadline(${deadline}) is not longer than attemptTimeout(${attempt}): no attempt could ever time out and be tried ` +
+    'again. Make the deadline longer, or the attempt timeout shorter.'
+  )
+}
+
+const mistakes = [twice, breakerOutsideRetry, deadlineShorterThanAttempt]
+
+function breakerWithoutTimeout(parts: Parts): string | null {
+  if (positions(parts, 'circuitBreaker').length === 0 || positions(parts, 'attemptTimeout').length > 0) return null
+  return (
+    'circuitBreaker() stands without an attemptTimeout(): a server that hangs is then no failure until undici gives up ' +
+    'after 300 s, and the circuit stays closed. Put attemptTimeout() below it.'
+  )
+}
+
+function bulkheadOutsideRetry(parts: Parts): string | null {
+  const [bulkhead] = positions(parts, 'bulkhead')
+  const [retry] = positions(parts, 'retry')
+  if (bulkhead === undefined || retry === undefined || bulkhead > retry) return null
+  return (
+    `bulkhead() (layer ${bulkhead + 1}) stands outside retry() (layer ${retry + 1}): a call holds its slot through every ` +
+    'backoff. Put bulkhead() below retry().'
+  )
+}
+
+function deadlineInsideRetry(parts: Parts): string | null {
+  const [deadline] = positions(parts, 'deadline')
+  const [retry] = positions(parts, 'retry')
+  if (deadline === undefined || retry === undefined || deadline < retry) return null
+  return (
+    `deadline() (layer ${deadline + 1}) stands inside retry() (layer ${retry + 1}): it does not bound the backoffs. Put it ` +
+    'above retry(); to bound each attempt use attemptTimeout().'
+  )
+}
+
+const doubts = [breakerWithoutTimeout, bulkheadOutsideRetry, deadlineInsideRetry]
+
+/**
+ * Looks a chain over, outermost layer first.
+ *
+ * @throws TypeError that names every mistake, and for each what to change. What is only unwise is a process warning
+ * with the code `ROUNDTRIPPER_CHAIN`.
+ */
+export function checkChain(parts: Parts): void {
+  const wrong = mistakes.map((rule) => rule(parts)).filter((problem) => problem !== null)
+  if (wrong.length > 0) {
+    throw new TypeError(
+      `compose: ${wrong.join(' ')} (First is outermost. If you mean it, agent.compose(...) does not check; its last is outermost.)`,
+    )
+  }
+  for (const rule of doubts) {
+    const doubt = rule(parts)
+    if (doubt === null || warned.has(doubt)) continue
+    warned.add(doubt)
+    process.emitWarning(`compose: ${doubt}`, { type: 'RoundtripperWarning', code: 'ROUNDTRIPPER_CHAIN' })
+  }
+}
+
+// A chain made per request would otherwise warn per request.
+const warned = new Set<string>()

@@ -1,0 +1,252 @@
+import { Dispatcher, errors } from 'undici'
+import type { ChainPart } from './chain-part.ts'
+import { chainPartOf } from './chain-part.ts'
+import { checkChain } from './check-chain.ts'
+import { markEdged, withEdge } from './edge.ts'
+import type { ScopedOptions } from './exchange.ts'
+import { type CallKeeper, type GuardedCall, guardDispatch, type Stage } from './guard.ts'
+import type { Layer } from './relay.ts'
+
+/** What `compose` takes: layers, lists of layers, and nothing (`null`, `undefined`, `false`), which is left out. */
+export type Layers = Layer | null | undefined | false | readonly Layers[]
+
+interface Closable {
+  readonly closed?: boolean
+  readonly destroyed?: boolean
+}
+
+function flatten(layers: readonly Layers[]): Layer[] {
+  return (layers as readonly unknown[])
+    .flat(Number.POSITIVE_INFINITY)
+    .filter((layer) => layer !== null && layer !== undefined && layer !== false)
+    .map((layer, at) => {
+      if (typeof layer === 'function') return layer as Layer
+      throw new TypeError(`compose: layer ${at + 1} must be an interceptor (dispatch) => dispatch, got ${typeof layer}`)
+    })
+}
+
+/** The origin that a dispatcher of one origin (a Pool, a Client) has, and undici tells its interceptors; `null`: any. */
+function originOfDispatcher(dispatcher: Dispatcher): string | null | undefined {
+  let told: string | null | undefined = null
+  dispatcher.compose(((dispatch: Dispatcher['dispatch'], origin?: string | null) => {
+    told = origin
+    return dispatch.length === 2
+      ? dispatch
+      : (opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => dispatch(opts, handler)
+  }) as Layer)
+  return told
+}
+
+function applyForeign(layer: Layer, dispatch: Dispatcher['dispatch'], origin: unknown): Dispatcher['dispatch'] {
+  const applied = (layer as (dispatch: Dispatcher['dispatch'], origin: unknown) => unknown)(dispatch, origin)
+  if (typeof applied !== 'function' || applied.length !== 2) {
+    throw new TypeError(
+      `compose: the interceptor ${layer.name || '(anonymous)'} must return a dispatch function with the two parameters ` +
+        `(opts, handler), got ${typeof applied === 'function' ? `one with ${applied.length}` : typeof applied}`,
+    )
+  }
+  return markEdged(applied as Dispatcher['dispatch'])
+}
+
+/**
+ * Layers around a dispatcher, themselves a dispatcher: for `undici.request(url, { dispatcher })`, `createFetch`, or as
+ * the ground of another chain. Made by {@link compose}.
+ */
+export class ChainDispatcher extends Dispatcher implements CallKeeper {
+  readonly #inner: Dispatcher
+  readonly #origin: string | null | undefined
+  readonly #dispatch: Dispatcher['dispatch']
+  readonly #parts: readonly (ChainPart | undefined)[]
+  #first: GuardedCall | null = null
+  #closing: Promise<void> | null = null
+  #destroying: Promise<void> | null = null
+  #onIdle: (() => void) | null = null
+
+  constructor(inner: Dispatcher, layers: readonly Layer[]) {
+    super()
+    this.#inner = inner
+    this.#origin = originOfDispatcher(inner)
+    this.#parts = layers.map(chainPartOf)
+    this.#dispatch = this.#build(layers)
+    delegateEvents(this, inner)
+  }
+
+  // Adjacent stages become one guard, and the outermost guard is there in any case: it keeps the calls for close() and
+  // destroy(), and sees to it that the consumer is given one controller.
+  #build(layers: readonly Layer[]): Dispatcher['dispatch'] {
+    let dispatch = withEdge(this.#inner.dispatch.bind(this.#inner))
+    let run: Stage[] = []
+    for (let at = layers.length - 1; at >= 0; at--) {
+      const stages = this.#parts[at]?.stages
+      if (stages !== undefined) {
+        run.unshift(...stages)
+        continue
+      }
+      if (run.length > 0) dispatch = markEdged(guardDispatch(run, dispatch, null))
+      run = []
+      dispatch = applyForeign(layers[at] as Layer, dispatch, this.#origin)
+    }
+    return guardDispatch(run, dispatch, this, 'chain')
+  }
+
+  override dispatch(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    assertHandler(handler)
+    try {
+      if (typeof opts !== 'object' || opts === null) {
+        throw new errors.InvalidArgumentError(`opts must be an object, got ${opts === null ? 'null' : typeof opts}`)
+      }
+      if ((opts as { dispatcher?: unknown }).dispatcher !== undefined) {
+        throw new errors.InvalidArgumentError('opts.dispatcher belongs to undici.request and fetch, not to dispatch')
+      }
+      if (this.destroyed) throw new errors.ClientDestroyedError()
+      if (this.closed) throw new errors.ClientClosedError()
+    } catch (error) {
+      handler.onResponseError?.(null as never, error as Error)
+      return false
+    }
+    if (!opts.origin && typeof this.#origin === 'string') {
+      return this.#dispatch({ ...opts, origin: this.#origin }, handler)
+    }
+    return this.#dispatch(opts, handler)
+  }
+
+  get closed(): boolean {
+    return this.#closing !== null || (this.#inner as Closable).closed === true
+  }
+
+  get destroyed(): boolean {
+    return this.#destroying !== null || (this.#inner as Closable).destroyed === true
+  }
+
+  /** What the agent below tells of its pools; `undefined` where it tells nothing. */
+  get stats(): unknown {
+    return (this.#inner as { stats?: unknown }).stats
+  }
+
+  /** Takes no new call, lets those under way come to their end (queues, backoffs and bodies included), then closes the agent. */
+  override close(): Promise<void>
+  override close(callback: () => void): void
+  override close(callback?: () => void): Promise<void> | undefined {
+    if (this.#destroying !== null) {
+      const failed = Promise.reject<void>(new errors.ClientDestroyedError())
+      return settleWith(failed, callback)
+    }
+    this.#closing ??= this.#idle().then(() => (this.destroyed ? undefined : this.#inner.close()))
+    return settleWith(this.#closing, callback)
+  }
+
+  /** Fails every call under way at once, wherever it waits, then destroys the agent. */
+  override destroy(): Promise<void>
+  override destroy(error: Error | null): Promise<void>
+  override destroy(callback: () => void): void
+  override destroy(error: Error | null, callback: () => void): void
+  override destroy(error?: Error | null | (() => void), callback?: () => void): Promise<void> | undefined {
+    const done = typeof error === 'function' ? error : callback
+    const reason = typeof error === 'function' || !error ? new errors.ClientDestroyedError() : error
+    this.#destroying ??= this.#destroy(reason)
+    return settleWith(this.#destroying, done)
+  }
+
+  async #destroy(reason: Error): Promise<void> {
+    // A consumer may end other calls from its error callback: take the first until none is left.
+    for (let call = this.#first; call !== null; call = this.#first) {
+      call.abortAs('closed', reason)
+      this.ended(call)
+    }
+    await this.#inner.destroy(reason)
+  }
+
+  #idle(): Promise<void> {
+    if (this.#first === null) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onIdle = resolve
+    })
+  }
+
+  begun(call: GuardedCall): void {
+    const first = this.#first
+    call.nextCall = first
+    if (first !== null) first.previousCall = call
+    this.#first = call
+  }
+
+  ended(call: GuardedCall): void {
+    const { previousCall: previous, nextCall: next } = call
+    if (previous !== null) previous.nextCall = next
+    else if (this.#first === call) this.#first = next
+    else return
+    if (next !== null) next.previousCall = previous
+    call.previousCall = null
+    call.nextCall = null
+    if (this.#first === null) this.#onIdle?.()
+  }
+}
+
+function assertHandler(handler: Dispatcher.DispatchHandler): void {
+  if (typeof handler !== 'object' || handler === null) {
+    throw new errors.InvalidArgumentError('handler must be an object')
+  }
+  if (typeof handler.onRequestStart !== 'function' || typeof handler.onResponseError !== 'function') {
+    throw new errors.InvalidArgumentError(
+      'handler must have onRequestStart and onResponseError. The fetch built into Node 22 and 24 speaks an older ' +
+        'handler interface: use createFetch(dispatcher) or installFetch(dispatcher) instead of fetch(url, { dispatcher })',
+    )
+  }
+}
+
+function settleWith(promise: Promise<void>, callback: (() => void) | undefined): Promise<void> | undefined {
+  if (callback === undefined) return promise
+  const done = callback as (error: Error | null) => void
+  promise.then(
+    () => done(null),
+    (error: Error) => done(error),
+  )
+  return undefined
+}
+
+const listenerMethods = [
+  'on',
+  'once',
+  'off',
+  'addListener',
+  'removeListener',
+  'prependListener',
+  'prependOnceListener',
+  'listeners',
+  'rawListeners',
+  'listenerCount',
+  'eventNames',
+] as const
+
+// connect, disconnect, connectionError and drain are the agent's. Listening to them through the chain is listening to
+// the agent, so that a chain which nobody listens to leaves no listener on an agent it shares.
+function delegateEvents(chain: Dispatcher, inner: Dispatcher): void {
+  for (const method of listenerMethods) {
+    const delegate = (...args: unknown[]) => {
+      const result = (inner[method] as (...args: unknown[]) => unknown).apply(inner, args)
+      return result === inner ? chain : result
+    }
+    Object.defineProperty(chain, method, { value: delegate, enumerable: false, writable: true, configurable: true })
+  }
+}
+
+/**
+ * Puts layers around a dispatcher. Read it from top to bottom: the first layer is outermost. Lists are flattened, and
+ * `null`, `undefined` and `false` are left out, so that layers can be switched. (`agent.compose(a, b)` of undici reads
+ * the other way round, and does not check.)
+ *
+ * The chain is checked, and what is wrong with it is explained, before any call is made.
+ *
+ * @throws TypeError where something is no layer, or where layers stand in an order, or carry durations, that defeat one
+ * another.
+ */
+export function compose(dispatcher: Dispatcher, ...layers: readonly Layers[]): ChainDispatcher {
+  if (typeof dispatcher?.dispatch !== 'function') {
+    throw new TypeError(`compose: expects a dispatcher first (createAgent()), got ${typeof dispatcher}`)
+  }
+  const flat = flatten(layers)
+  checkChain(flat.map(chainPartOf))
+  return new ChainDispatcher(dispatcher, flat)
+}
+
+export type { ScopedOptions }

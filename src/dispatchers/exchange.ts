@@ -1,0 +1,297 @@
+import { AsyncResource } from 'node:async_hooks'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Dispatcher } from 'undici'
+import {
+  type Classify,
+  kindOfError,
+  kindOfStatus,
+  type Outcome,
+  type OutcomeKind,
+  type OutcomePhase,
+  statusOfError,
+} from '../policies/outcome.ts'
+import type { ExchangeScope, Scope } from '../policies/policy.ts'
+import type { PeerInfo } from './peers.ts'
+
+/** The current scope travels on the dispatch options under this one key; it survives undici's own interceptors. */
+export const kScope: unique symbol = Symbol('roundtripper.scope')
+
+/** What a caller may say of one call: `undici.request(url, { dispatcher, resilience: { ... } })`. */
+export interface CallOptions {
+  /** The request may be repeated although its method is not idempotent. */
+  readonly idempotent?: boolean
+  /** The low-cardinality form of the URL's path (`/users/{id}`), for span names and `url.template`. */
+  readonly urlTemplate?: string
+}
+
+/** Dispatch options as they are between two layers of the kit. */
+export interface ScopedOptions extends Dispatcher.DispatchOptions {
+  readonly resilience?: CallOptions
+  [kScope]?: CallScope
+}
+
+/**
+ * Told of every attempt by whoever forks it, so that spans and records per attempt need no layer of their own inside
+ * the retry.
+ */
+export interface AttemptObserver {
+  /** Called in the caller's async context, before the attempt enters its layers; may return other options. */
+  begin(attempt: CallScope, opts: ScopedOptions): ScopedOptions
+  /** Called once, when the attempt is over: its body ended, it failed, or it was given up. */
+  end(attempt: CallScope): void
+}
+
+class JudgedOutcome implements Outcome {
+  readonly kind: OutcomeKind
+  readonly phase: OutcomePhase
+  readonly status: number | undefined
+  readonly headers: IncomingHttpHeaders | undefined
+  readonly error: unknown
+  readonly headMs: number | undefined
+
+  constructor(
+    kind: OutcomeKind,
+    phase: OutcomePhase,
+    status: number | undefined,
+    headers: IncomingHttpHeaders | undefined,
+    error: unknown,
+    headMs: number | undefined,
+  ) {
+    this.kind = kind
+    this.phase = phase
+    this.status = status
+    this.headers = headers
+    this.error = error
+    this.headMs = headMs
+  }
+}
+
+/** What one verdict is about: the call itself, or one of its attempts. Layers of the kit share it; see {@link Scope}. */
+export abstract class CallScope implements Scope {
+  abstract readonly exchange: Exchange
+  readonly number: number
+  readonly origin: string
+  readonly beganAt: number
+  outcome: Outcome | null = null
+  sent = false
+  startedAt = 0
+  headAt = 0
+  queuedMs = 0
+  protocol: string | undefined = undefined
+
+  /** Who aborted, noted before the abort is passed on, so that nobody has to guess from the error. */
+  abortedAs: OutcomeKind | null = null
+  /** The attempt's response is not wanted any more: its verdict stands, whatever still happens to its body. */
+  discarded = false
+  /** Nobody has read the body for `unreadBodyTimeout`: what was held for it is given back. */
+  bodyUnread = false
+  /** Milliseconds an attempt may take up to its head, counted by the edge; 0: no bound. */
+  attemptTimeout = 0
+  /** Milliseconds between two chunks of a body that is being read, counted by the edge; 0: no bound. */
+  bodyTimeout = 0
+  /** The edge that hands this scope to the transport: the innermost one, where there are several. */
+  edge: object | null = null
+  /** Milliseconds of backoff before this attempt. */
+  backoffBefore = 0
+  /** What policies left for logs and spans; `null` where none did. */
+  notes: Map<string, string | number | boolean> | null = null
+  /** The connection's other end, where the transport tells; noted for observers only. */
+  peer: PeerInfo | undefined = undefined
+  /** Set by the tracing layer for whoever logs. */
+  traceId: string | undefined = undefined
+  spanId: string | undefined = undefined
+  /** The tracing layer's own record of this scope. */
+  trace: object | null = null
+
+  #abort: AbortController | null = null
+
+  constructor(number: number, origin: string) {
+    this.number = number
+    this.origin = origin
+    this.beganAt = performance.now()
+  }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController()
+    return this.#abort.signal
+  }
+
+  note(name: string, value: string | number | boolean): void {
+    this.notes ??= new Map()
+    this.notes.set(name, value)
+  }
+
+  /** Takes over what an attempt came to: its answer, or failure, is the call's. */
+  adopt(attempt: CallScope): void {
+    this.outcome = attempt.outcome
+    this.sent = attempt.sent
+    this.startedAt = attempt.startedAt
+    this.headAt = attempt.headAt
+    this.protocol = attempt.protocol
+  }
+
+  /** Tells policies that wait on a promise that the call was given up. */
+  abortSignal(reason: unknown): void {
+    this.#abort?.abort(reason)
+  }
+
+  /** The verdict on a response head; asked again with the same head it answers the same object. */
+  judgeHead(status: number, headers: IncomingHttpHeaders): Outcome {
+    const known = this.outcome
+    if (known !== null && known.status === status && known.headers === headers) return known
+    const headMs = this.headAt === 0 ? undefined : this.headAt - this.startedAt
+    const kind = this.exchange.kindOf(status, headers, undefined, headKind(status, headers))
+    this.outcome = new JudgedOutcome(kind, 'head', status, headers, undefined, headMs)
+    return this.outcome
+  }
+
+  /** The verdict on an error; asked again with the same error it answers the same object. */
+  judgeError(error: unknown): Outcome {
+    const known = this.outcome
+    if (known !== null && known.error === error && error !== undefined) return known
+    const phase: OutcomePhase = known === null || known.phase === 'before-head' ? 'before-head' : 'body'
+    const status = known?.status ?? statusOfError(error)
+    const headMs = this.headAt === 0 ? undefined : this.headAt - this.startedAt
+    this.outcome = new JudgedOutcome(this.#kindOfError(error), phase, status, known?.headers, error, headMs)
+    return this.outcome
+  }
+
+  /** A refusal by a policy: nothing was sent. */
+  refuse(error: unknown): Outcome {
+    const kind = kindOfError(error)
+    const refusal = kind === 'networkError' || kind === 'invalid' ? 'shed' : kind
+    this.outcome = new JudgedOutcome(refusal, 'before-head', undefined, undefined, error, undefined)
+    return this.outcome
+  }
+
+  #kindOfError(error: unknown): OutcomeKind {
+    if (this.abortedAs !== null) return this.abortedAs
+    const { exchange } = this
+    if (exchange.abortedAs !== null) return exchange.abortedAs
+    if (exchange.isCallersFault(error)) return 'invalid'
+    const status = statusOfError(error)
+    if (status !== undefined) return kindOfStatus(status)
+    const kind = kindOfError(error)
+    if (kind !== 'networkError' && kind !== 'timeout') return kind
+    return exchange.kindOf(undefined, undefined, error, kind)
+  }
+}
+
+// A gRPC server answers 200 and tells in grpc-status what became of the call; a trailers-only answer has it in its head.
+function headKind(status: number, headers: IncomingHttpHeaders): OutcomeKind {
+  const grpcStatus = headers['grpc-status']
+  if (grpcStatus === '14') return 'serverError'
+  if (grpcStatus === '8') return 'throttled'
+  return kindOfStatus(status)
+}
+
+/** The call: scope 0, and what all its attempts share. Made by the outermost layer of the kit that the call meets. */
+export class Exchange extends CallScope implements ExchangeScope {
+  readonly method: string
+  readonly path: string
+  readonly query: Dispatcher.DispatchOptions['query']
+  attempts = 0
+  deadlineAt = Number.POSITIVE_INFINITY
+  backoffMs = 0
+  classify: Classify | null = null
+  observer: AttemptObserver | null = null
+  /** The tracing layer's own record of the attempt before. */
+  previousTrace: object | null = null
+  /** The call is over: a dispatch that still carries this exchange (a cache's revalidation) is a call of its own. */
+  done = false
+  /** Callbacks of a connection run in the context of whoever opened it; what is the caller's runs in this one. */
+  readonly context: AsyncResource
+  #callersError: unknown = undefined
+
+  constructor(opts: Dispatcher.DispatchOptions) {
+    super(0, originOf(opts))
+    this.method = opts.method
+    this.path = opts.path
+    this.query = opts.query
+    this.context = new AsyncResource('roundtripper.exchange', contextOptions)
+  }
+
+  get exchange(): Exchange {
+    return this
+  }
+
+  /** Notes an error that comes from the caller: from the request body, or thrown by the consumer of the response. */
+  blameCaller(error: unknown): void {
+    this.#callersError = error
+  }
+
+  isCallersFault(error: unknown): boolean {
+    const known = this.#callersError
+    if (known === undefined) return false
+    return error === known || (error instanceof Error && error.cause === known)
+  }
+
+  kindOf(
+    status: number | undefined,
+    headers: IncomingHttpHeaders | undefined,
+    error: unknown,
+    byDefault: OutcomeKind,
+  ): OutcomeKind {
+    if (this.classify === null) return byDefault
+    try {
+      return this.classify({ status, headers, error }) ?? byDefault
+    } catch {
+      return byDefault
+    }
+  }
+
+  addObserver(observer: AttemptObserver): void {
+    this.observer = this.observer === null ? observer : new ObserverPair(this.observer, observer)
+  }
+}
+
+const contextOptions = { requireManualDestroy: true }
+
+class ObserverPair implements AttemptObserver {
+  readonly #first: AttemptObserver
+  readonly #second: AttemptObserver
+
+  constructor(first: AttemptObserver, second: AttemptObserver) {
+    this.#first = first
+    this.#second = second
+  }
+
+  begin(attempt: CallScope, opts: ScopedOptions): ScopedOptions {
+    return this.#second.begin(attempt, this.#first.begin(attempt, opts))
+  }
+
+  end(attempt: CallScope): void {
+    this.#first.end(attempt)
+    this.#second.end(attempt)
+  }
+}
+
+/** The scope a dispatch belongs to, or `null` where the layer is the first of the kit that it meets. */
+export function scopeOf(opts: Dispatcher.DispatchOptions): CallScope | null {
+  const scope = (opts as ScopedOptions)[kScope]
+  return scope === undefined || scope.exchange.done ? null : scope
+}
+
+/** A copy of the options that carries `scope`; the caller's own are never changed. */
+export function withScope(opts: Dispatcher.DispatchOptions, scope: CallScope): ScopedOptions {
+  return { ...opts, [kScope]: scope }
+}
+
+let lastGiven: unknown
+let lastOrigin = ''
+
+/** `opts.origin` as the text every per-origin state is kept under: scheme, host and port, nothing else. */
+export function originOf(opts: Dispatcher.DispatchOptions): string {
+  const given = opts.origin
+  if (given === lastGiven) return lastOrigin
+  if (given === undefined || given === null) return ''
+  let origin: string
+  if (typeof given === 'string') {
+    origin = URL.parse(given)?.origin ?? given
+    lastGiven = given
+    lastOrigin = origin
+  } else {
+    origin = given.origin
+  }
+  return origin
+}

@@ -1,0 +1,341 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import { lane, type TimerEntry } from '../policies/clock.ts'
+import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
+import type { Permit, Policy, Scope, Waiting } from '../policies/policy.ts'
+import { type ChainPart, layerOf } from './chain-part.ts'
+import { withEdge } from './edge.ts'
+import { type CallScope, Exchange, type ScopedOptions, scopeOf, withScope } from './exchange.ts'
+import { type Layer, Relay } from './relay.ts'
+import { warnBodyUnread } from './unread-body.ts'
+
+/**
+ * What the kit's own layers may do beyond a {@link Policy}: change the request (`call.opts`), give up the call they
+ * admitted, and have what they hold given back when nobody reads the body.
+ */
+export interface Stage extends Omit<Policy, 'acquire'> {
+  acquire(scope: CallScope, call: GuardedCall): Answer
+  /** Milliseconds after which a body that nobody reads no longer holds the permit; 0: it holds it for ever. */
+  readonly unreadBodyTimeout?: number
+}
+
+/** Who keeps the calls of a composed dispatcher, for close() and destroy(). */
+export interface CallKeeper {
+  begun(call: GuardedCall): void
+  ended(call: GuardedCall): void
+}
+
+/** Made once a layer. */
+class GuardPlan {
+  readonly stages: readonly Stage[]
+  readonly unreadBodyTimeout: number
+  readonly dispatch: Dispatcher['dispatch']
+  readonly keeper: CallKeeper | null
+
+  constructor(stages: readonly Stage[], dispatch: Dispatcher['dispatch'], keeper: CallKeeper | null) {
+    this.stages = stages
+    this.dispatch = dispatch
+    this.keeper = keeper
+    const bounds = stages.map((stage) => stage.unreadBodyTimeout ?? 0).filter((bound) => bound > 0)
+    this.unreadBodyTimeout = bounds.length === 0 ? 0 : Math.min(...bounds)
+  }
+}
+
+type Answer = ReturnType<Policy['acquire']>
+
+function isWaiting(answer: NonNullable<Answer>): answer is PromiseLike<Permit | null> | Waiting {
+  return typeof (answer as Waiting).then === 'function'
+}
+
+/**
+ * One call, or attempt, on its way through a run of adjacent policies: asks each for admission, tells each what became
+ * of it. One object serves them all, whatever their number; it is also the relay that lets the call be given up while it
+ * waits in a queue.
+ */
+export class GuardedCall extends Relay implements TimerEntry {
+  timerAt = 0
+  timerNext: TimerEntry | null = null
+  timerPrev: TimerEntry | null = null
+  /** What is handed on; a stage may replace it, never change it. */
+  opts: ScopedOptions
+  previousCall: GuardedCall | null = null
+  nextCall: GuardedCall | null = null
+
+  readonly #plan: GuardPlan
+  readonly #ownsExchange: boolean
+  #permits: (Permit | null)[] = []
+  #waiting: Waiting | PromiseLike<Permit | null> | null = null
+  #waitingSince = 0
+  #settled = false
+
+  constructor(
+    plan: GuardPlan,
+    opts: ScopedOptions,
+    handler: Dispatcher.DispatchHandler,
+    scope: CallScope,
+    owns: boolean,
+  ) {
+    super(handler, scope)
+    this.#plan = plan
+    this.opts = opts
+    this.#ownsExchange = owns
+    plan.keeper?.begun(this)
+  }
+
+  /** Goes on with the stage after those already passed; hands the request on when there is none left. */
+  enter(): boolean {
+    const { stages } = this.#plan
+    for (let at = this.#permits.length; at < stages.length; at++) {
+      const stage = stages[at] as Stage
+      let answer: Answer
+      try {
+        answer = stage.acquire(this.scope, this)
+      } catch (error) {
+        return this.#refuse(error)
+      }
+      // A stage may give the call up while it is asked (a deadline that has passed already).
+      if (this.ended) {
+        this.#giveBack(answer)
+        return true
+      }
+      if (answer !== null && isWaiting(answer)) return this.#wait(answer)
+      this.#permits.push(answer)
+    }
+    return this.#plan.dispatch(this.opts, this)
+  }
+
+  #refuse(error: unknown): boolean {
+    const outcome = this.scope.refuse(error)
+    this.#settle(outcome)
+    super.onResponseError(null, error as Error)
+    this.#finish()
+    return true
+  }
+
+  #wait(waiting: Waiting | PromiseLike<Permit | null>): boolean {
+    this.#waiting = waiting
+    this.#waitingSince = performance.now()
+    if (this.context === null) this.start({})
+    if (this.ended) return true
+    waiting.then(
+      (permit) => this.#granted(waiting, permit),
+      (error) => this.#refusedLater(waiting, error),
+    )
+    return true
+  }
+
+  #waited(): void {
+    this.#waiting = null
+    this.scope.queuedMs += performance.now() - this.#waitingSince
+  }
+
+  #granted(waiting: unknown, permit: Permit | null): void {
+    if (this.#waiting !== waiting) {
+      this.#giveBack(permit)
+      return
+    }
+    this.#waited()
+    this.#permits.push(permit)
+    // Whoever freed the place runs in a call of its own; what follows belongs to this one.
+    this.scope.exchange.context.runInAsyncScope(this.#goOn, this)
+  }
+
+  #goOn(): void {
+    try {
+      this.enter()
+    } catch (error) {
+      this.onResponseError(null, error as Error)
+    }
+  }
+
+  #refusedLater(waiting: unknown, error: unknown): void {
+    if (this.#waiting !== waiting) return
+    this.#waited()
+    this.scope.exchange.context.runInAsyncScope(this.#refuse, this, error)
+  }
+
+  // A permit that came for a call which is over.
+  #giveBack(answer: Answer): void {
+    if (answer === null) return
+    const { scope } = this
+    const outcome = scope.outcome ?? scope.judgeError(this.reason)
+    if (!isWaiting(answer)) answer.settle(outcome, scope)
+    else if ('cancel' in answer) answer.cancel()
+    else {
+      answer.then(
+        (permit) => permit?.settle(outcome, scope),
+        () => undefined,
+      )
+    }
+  }
+
+  #settle(outcome: Outcome): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#stopUnreadTimer()
+    const permits = this.#permits
+    for (let at = permits.length - 1; at >= 0; at--) {
+      const permit = permits[at] as Permit | null
+      if (permit === null) continue
+      try {
+        permit.settle(outcome, this.scope)
+      } catch (error) {
+        // A policy of the user's that throws must not keep the other permits.
+        process.emitWarning(error as Error)
+      }
+    }
+  }
+
+  #head(outcome: Outcome): void {
+    for (const permit of this.#permits) {
+      if (permit?.head === undefined) continue
+      try {
+        permit.head(outcome, this.scope)
+      } catch (error) {
+        process.emitWarning(error as Error)
+      }
+    }
+  }
+
+  #finish(): void {
+    this.#plan.keeper?.ended(this)
+    if (this.#ownsExchange) this.scope.exchange.done = true
+  }
+
+  /** Gives the call up for a reason that is not the caller's. */
+  abortAs(kind: OutcomeKind, reason: Error): void {
+    this.scope.abortedAs ??= kind
+    this.abort(reason)
+  }
+
+  override abort(reason: Error): void {
+    if (this.aborted || this.ended) return
+    this.scope.abortedAs ??= 'cancelled'
+    const waiting = this.#waiting
+    if (waiting !== null) {
+      this.#waited()
+      if ('cancel' in waiting) waiting.cancel()
+    }
+    this.scope.abortSignal(reason)
+    super.abort(reason)
+  }
+
+  override pause(): void {
+    super.pause()
+    const { unreadBodyTimeout } = this.#plan
+    if (unreadBodyTimeout > 0 && !this.#settled) lane(unreadBodyTimeout).add(this)
+  }
+
+  override resume(): void {
+    this.#stopUnreadTimer()
+    super.resume()
+  }
+
+  #stopUnreadTimer(): void {
+    if (this.timerAt !== 0) lane(this.#plan.unreadBodyTimeout).remove(this)
+  }
+
+  /** Nobody has read the body for too long: what was held for it is given back, the body stays readable. */
+  onTimer(): void {
+    const { scope } = this
+    if (this.#settled || scope.outcome === null) return
+    scope.bodyUnread = true
+    warnBodyUnread(scope.origin, this.#plan.unreadBodyTimeout)
+    scope.exchange.context.runInAsyncScope(this.#settle, this, scope.outcome)
+  }
+
+  override onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    socket: Duplex,
+  ): void {
+    if (this.ended) return
+    const outcome = this.scope.judgeHead(status, headers)
+    this.#head(outcome)
+    this.#settle(outcome)
+    this.#finish()
+    super.onRequestUpgrade(controller, status, headers, socket)
+  }
+
+  override onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    message?: string,
+  ): void {
+    if (status >= 200 && !this.ended && !this.#settled) {
+      const outcome = this.scope.judgeHead(status, headers)
+      this.#head(outcome)
+      // No body will follow: whatever was held is free before the consumer hears of the head.
+      if (status === 204 || status === 304 || this.opts.method === 'HEAD') this.#settle(outcome)
+    }
+    super.onResponseStart(controller, status, headers, message)
+  }
+
+  override onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    if (this.ended) return
+    // Free before the consumer hears of the end: it may send its next request from there.
+    if (!this.#settled) this.#settle(this.scope.outcome ?? this.scope.judgeHead(200, {}))
+    super.onResponseEnd(controller, trailers)
+    this.#finish()
+  }
+
+  override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.ended) return
+    if (!this.#settled) {
+      const { scope } = this
+      this.#settle(scope.discarded && scope.outcome !== null ? scope.outcome : scope.judgeError(error))
+    }
+    try {
+      super.onResponseError(controller, error)
+    } finally {
+      this.#finish()
+    }
+  }
+}
+
+/** The dispatch function of a run of stages. Makes the exchange where this is the first layer of the kit. */
+export function guardDispatch(
+  stages: readonly Stage[],
+  inner: Dispatcher['dispatch'],
+  keeper: CallKeeper | null,
+  name = 'guard',
+): Dispatcher['dispatch'] {
+  const plan = new GuardPlan(stages, withEdge(inner), keeper)
+  const dispatch: Dispatcher['dispatch'] = (given, handler) => {
+    const scope = scopeOf(given)
+    if (scope !== null) return new GuardedCall(plan, given, handler, scope, false).enter()
+    const exchange = new Exchange(given)
+    return new GuardedCall(plan, withScope(given, exchange), handler, exchange, true).enter()
+  }
+  return Object.defineProperty(dispatch, 'name', { value: name })
+}
+
+/** A layer of the kit that is a stage; `compose` folds those that stand side by side into one guard. */
+export function stageLayer(part: ChainPart & { readonly stages: readonly Stage[] }): Layer {
+  return layerOf(part, (dispatch) => guardDispatch(part.stages, dispatch, null, part.name))
+}
+
+/**
+ * Makes a layer of a policy: asked before the request goes on, told of its head and its end.
+ *
+ * Every call and attempt gets exactly one `acquire`, and for what it returned exactly one `settle`, whatever happens:
+ * success, error, abort, a body nobody reads. Several policies are asked in the order given and told in the reverse.
+ *
+ * @throws TypeError for a policy without an `acquire` function.
+ */
+export function guard(...policies: readonly Policy[]): Layer {
+  if (policies.length === 0) throw new TypeError('guard: expects at least one policy, got none')
+  for (const policy of policies) {
+    if (typeof policy?.acquire !== 'function') {
+      throw new TypeError(`guard: a policy must be an object with acquire(scope), got ${typeof policy}`)
+    }
+  }
+  const stages: Stage[] = policies.map((policy) => ({
+    name: policy.name ?? 'guard',
+    acquire: (scope: Scope) => policy.acquire(scope),
+  }))
+  return stageLayer({ name: policies[0]?.name ?? 'guard', stages })
+}

@@ -1,0 +1,53 @@
+import type { Dispatcher } from 'undici'
+
+type GivenHeaders = Dispatcher.DispatchOptions['headers']
+type HeaderValue = string | readonly string[] | number | null | undefined
+
+function isPairs(headers: object): headers is Iterable<[string, HeaderValue]> {
+  return typeof (headers as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function'
+}
+
+/** Calls `visit` for every header, whichever of undici's three forms they are in: an object, a flat array, pairs. */
+export function eachHeader(headers: GivenHeaders, visit: (name: string, value: HeaderValue) => void): void {
+  if (headers === null || headers === undefined) return
+  if (Array.isArray(headers)) {
+    for (let i = 0; i + 1 < headers.length; i += 2) visit(headers[i] as string, headers[i + 1] as HeaderValue)
+  } else if (isPairs(headers)) {
+    for (const [name, value] of headers) visit(name, value)
+  } else {
+    for (const name in headers) visit(name, headers[name] as HeaderValue)
+  }
+}
+
+/** The value of the first header called `name` (given in lower case), or `undefined`. */
+export function headerOf(headers: GivenHeaders, name: string): HeaderValue {
+  let found: HeaderValue
+  eachHeader(headers, (given, value) => {
+    if (found === undefined && given.length === name.length && given.toLowerCase() === name) found = value
+  })
+  return found
+}
+
+/**
+ * A copy of the headers with those in `names` (lower case) taken out and `added` put in. Flat arrays stay flat, so that
+ * repeated headers keep their order; the other forms become an object or pairs as they were.
+ */
+export function replaceHeaders(
+  headers: GivenHeaders,
+  names: ReadonlySet<string>,
+  added: Readonly<Record<string, string>>,
+): NonNullable<GivenHeaders> {
+  if (headers !== null && headers !== undefined && !Array.isArray(headers) && !isPairs(headers)) {
+    const copy: Record<string, string | string[] | undefined> = {}
+    for (const name in headers) {
+      if (!names.has(name.toLowerCase())) copy[name] = headers[name] as string | string[] | undefined
+    }
+    return Object.assign(copy, added)
+  }
+  const flat: string[] = []
+  eachHeader(headers, (name, value) => {
+    if (!names.has(name.toLowerCase())) flat.push(name, value as string)
+  })
+  for (const name in added) flat.push(name, added[name] as string)
+  return flat
+}

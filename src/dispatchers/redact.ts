@@ -1,0 +1,80 @@
+import type { Dispatcher } from 'undici'
+
+// What signs or authorises a request must not be written down. The first four are those the semantic conventions name
+// for url.full; the others are their siblings and the names by which tokens commonly travel.
+const secretKeys: ReadonlySet<string> = new Set([
+  'awsaccesskeyid',
+  'signature',
+  'sig',
+  'x-goog-signature',
+  'x-goog-credential',
+  'x-amz-signature',
+  'x-amz-credential',
+  'x-amz-security-token',
+  'access_token',
+  'id_token',
+  'refresh_token',
+  'token',
+  'api_key',
+  'api-key',
+  'apikey',
+  'key',
+  'code',
+  'client_secret',
+  'secret',
+  'password',
+  'passwd',
+  'pwd',
+])
+
+const redacted = 'REDACTED'
+
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name.replaceAll('+', ' ')).toLowerCase()
+  } catch {
+    return name.toLowerCase()
+  }
+}
+
+function redactPair(pair: string): string {
+  const equals = pair.indexOf('=')
+  if (equals < 0) return pair
+  return secretKeys.has(decoded(pair.slice(0, equals))) ? `${pair.slice(0, equals)}=${redacted}` : pair
+}
+
+/** A path with the values of signatures, keys and tokens in its query replaced by `REDACTED`. */
+export function redactPath(path: string): string {
+  const start = path.indexOf('?')
+  if (start < 0) return path
+  return `${path.slice(0, start)}?${path
+    .slice(start + 1)
+    .split('&')
+    .map(redactPair)
+    .join('&')}`
+}
+
+function queryOf(query: Record<string, unknown> | null | undefined): string {
+  if (!query) return ''
+  const params = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) {
+    for (const one of Array.isArray(value) ? value : [value]) params.append(name, `${one}`)
+  }
+  const text = params.toString()
+  return text === '' ? '' : `?${text}`
+}
+
+/**
+ * The URL of a request as it may be written down: without credentials, and with the values of signatures, keys and
+ * tokens replaced by `REDACTED` (semantic conventions, `url.full`).
+ */
+export function redactedUrl(
+  origin: string,
+  opts: { readonly path: string; readonly query?: Dispatcher.DispatchOptions['query'] },
+): string {
+  const { path } = opts
+  const whole = `${path}${queryOf(opts.query)}`
+  if (path.startsWith('/')) return `${origin}${redactPath(whole)}`
+  // An absolute URL as path, as proxies are spoken to: its own credentials go.
+  return redactPath(whole.replace(/^(https?:\/\/)[^/@?#]*@/, '$1'))
+}

@@ -1,0 +1,161 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import type { CallScope } from './exchange.ts'
+
+/** A layer as undici knows it. The function it returns has exactly two parameters: undici checks. */
+export type Layer = Dispatcher.DispatcherComposeInterceptor
+
+type RawHeaders = Exclude<Dispatcher.DispatchController['rawHeaders'], undefined>
+
+/**
+ * Stands between a consumer and the transport, in both directions: a handler for what comes up, a controller for what
+ * goes down. It can be aborted from the moment it exists, also before the transport has given a controller of its own,
+ * and passes on only one `onRequestStart`. Everything passes through unchanged; subclasses act on what they care for.
+ *
+ * One object for both roles: on the happy path it is the only thing a layer allocates.
+ */
+export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchController {
+  readonly handler: Dispatcher.DispatchHandler
+  readonly scope: CallScope
+  inner: Dispatcher.DispatchController | null = null
+  context: object | null = null
+  aborted = false
+  reason: Error | null = null
+  paused = false
+  /** A terminal callback has been given to the consumer: nothing more will be. */
+  ended = false
+
+  constructor(handler: Dispatcher.DispatchHandler, scope: CallScope) {
+    this.handler = handler
+    this.scope = scope
+  }
+
+  // undici's fetch reads these from the controller it is given; undici's decompress and cache also write them.
+  get rawHeaders(): RawHeaders {
+    return this.inner?.rawHeaders ?? null
+  }
+
+  set rawHeaders(value: RawHeaders) {
+    if (this.inner !== null) this.inner.rawHeaders = value
+  }
+
+  get rawTrailers(): RawHeaders {
+    return this.inner?.rawTrailers ?? null
+  }
+
+  set rawTrailers(value: RawHeaders) {
+    if (this.inner !== null) this.inner.rawTrailers = value
+  }
+
+  pause(): void {
+    this.paused = true
+    this.inner?.pause()
+  }
+
+  resume(): void {
+    this.paused = false
+    this.inner?.resume()
+  }
+
+  abort(reason: Error): void {
+    if (this.aborted || this.ended) return
+    this.aborted = true
+    this.reason = reason
+    // undici answers with onResponseError before abort() returns; where nobody below can answer yet, we do.
+    this.inner?.abort(reason)
+    if (!this.ended) this.onResponseError(this, reason)
+  }
+
+  /** Gives the consumer its controller now, long before the transport has one. */
+  start(context: object): void {
+    this.context = context
+    try {
+      this.handler.onRequestStart?.(this, context)
+    } catch (error) {
+      // undici would turn this into the request's failure once connected; here it ends before anything is sent.
+      this.scope.exchange.blameCaller(error)
+      this.abort(error as Error)
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
+    this.inner = controller
+    if (this.aborted || this.ended) {
+      // Given up while the connection was being made, or on a replay nobody waits for.
+      controller.abort(this.reason ?? new Error('the call is over'))
+      return
+    }
+    if (this.paused) controller.pause()
+    if (this.context === null) this.start(context ?? {})
+    else if (context !== null && context !== this.context) Object.assign(this.context, context)
+  }
+
+  onRequestUpgrade(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    socket: Duplex,
+  ): void {
+    if (this.ended) return
+    this.ended = true
+    this.handler.onRequestUpgrade?.(this, status, headers, socket)
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    message?: string,
+  ): void {
+    if (this.ended) return
+    this.inner = controller
+    try {
+      this.handler.onResponseStart?.(this, status, headers, message)
+    } catch (error) {
+      this.scope.exchange.blameCaller(error)
+      throw error
+    }
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.ended) return
+    try {
+      this.handler.onResponseData?.(this, chunk)
+    } catch (error) {
+      this.scope.exchange.blameCaller(error)
+      throw error
+    }
+  }
+
+  onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    if (this.ended) return
+    // A consumer may throw here on purpose (undici's own RetryHandler does) and relies on onResponseError next: ended
+    // is noted only after it returned.
+    try {
+      this.handler.onResponseEnd?.(this, trailers)
+    } catch (error) {
+      this.scope.exchange.blameCaller(error)
+      throw error
+    }
+    this.ended = true
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.ended) return
+    this.ended = true
+    this.handler.onResponseError?.(this, error)
+  }
+
+  onResponseStarted(): void {
+    this.handler.onResponseStarted?.()
+  }
+
+  onBodySent(chunk: Buffer): void {
+    this.handler.onBodySent?.(chunk)
+  }
+
+  onRequestSent(): void {
+    this.handler.onRequestSent?.()
+  }
+}

@@ -1,0 +1,218 @@
+import { Blob } from 'node:buffer'
+import { types } from 'node:util'
+import { type Dispatcher, FormData } from 'undici'
+import { InvalidRequestError } from '../policies/errors.ts'
+import { eachHeader } from './headers.ts'
+
+// Why the kit checks what undici checks as well: undici does so inside a pool's new connection, and a request that is
+// refused there, the first one on a cold agent, leaves the pool waiting for a drain that never comes: every later call
+// hangs. And with a check of our own the error can say what would be right.
+
+const tokenPattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+// RFC 9110 §5.5 field values: visible characters, space, tab, obs-text.
+const valuePattern = /[^\t\x20-\x7e\x80-\xff]/
+const pathPattern = /[^\u0021-\u00ff]/
+const digitsPattern = /^\d+$/
+
+// What a header name asks for beyond being a token.
+const plain = 0
+const once = 1
+const contentLength = 2
+const unsupported = 3
+const connectionSpecific = 4
+type NameClass = typeof plain | typeof once | typeof contentLength | typeof unsupported | typeof connectionSpecific
+
+/**
+ * Headers that belong to one HTTP/1.1 connection and must not reach an HTTP/2 session (RFC 9113 §8.2.2). `connection`
+ * is not among them: undici reads it and never passes it on to HTTP/2.
+ */
+export const connectionHeaders: ReadonlySet<string> = new Set([
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+])
+
+function classOf(name: string): NameClass {
+  const lower = name.toLowerCase()
+  if (lower === 'host') return once
+  if (lower === 'content-length') return contentLength
+  if (lower === 'expect') return unsupported
+  return connectionHeaders.has(lower) ? connectionSpecific : plain
+}
+
+// The names a service sends are few; a bounded map spares the pattern for each.
+const knownNames = new Map<string, NameClass>()
+const mostKnownNames = 512
+
+/** The class of a header name, or `undefined` where it is not a token. */
+function nameClass(name: unknown): NameClass | undefined {
+  const known = knownNames.get(name as string)
+  if (known !== undefined) return known
+  if (typeof name !== 'string' || !tokenPattern.test(name)) return undefined
+  if (knownNames.size >= mostKnownNames) knownNames.clear()
+  const found = classOf(name)
+  knownNames.set(name, found)
+  return found
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value)
+  if (value === null || typeof value !== 'object') return String(value)
+  return `an instance of ${value.constructor?.name ?? 'Object'}`
+}
+
+function checkHeaderValue(name: string, value: unknown): string | null {
+  if (typeof value === 'string') {
+    // Control characters are legal in no header, and in a log they would be an attack: only the name is shown.
+    return valuePattern.test(value)
+      ? `header ${show(name)} has a value with a character that is not allowed (allowed: tab, and U+0020 to U+00FF but U+007F)`
+      : null
+  }
+  if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') return null
+  return `header ${show(name)} must be a string or an array of strings, got ${show(value)}`
+}
+
+function checkValues(name: string, value: unknown): string | null {
+  if (!Array.isArray(value)) return checkHeaderValue(name, value)
+  for (const one of value) {
+    const problem = checkHeaderValue(name, one)
+    if (problem !== null) return problem
+  }
+  return null
+}
+
+/** Reads all headers once: what is wrong with them, and whether some belong to an HTTP/1.1 connection. */
+class HeaderCheck {
+  problem: string | null = null
+  connectionSpecific = false
+  #host = false
+  #length = false
+
+  readonly visit = (name: string, value: unknown): void => {
+    if (this.problem !== null) return
+    const found = nameClass(name)
+    if (found === undefined) {
+      this.problem = `header name ${show(name)} is not a token (allowed: letters, digits and !#$%&'*+-.^_\`|~)`
+      return
+    }
+    this.problem = checkValues(name, value)
+    if (found !== plain && this.problem === null && value !== undefined) this.#special(found, name, value)
+  }
+
+  #special(found: NameClass, name: string, value: unknown): void {
+    if (found === connectionSpecific) {
+      this.connectionSpecific = true
+    } else if (found === once) {
+      if (this.#host) this.problem = 'header "host" must be given once'
+      else if (typeof value !== 'string') this.problem = `header "host" must be one string, got ${show(value)}`
+      this.#host = true
+    } else if (found === contentLength) {
+      if (this.#length) this.problem = 'header "content-length" must be given once'
+      else if (!digitsPattern.test(String(value)) || Array.isArray(value)) {
+        this.problem = `header "content-length" must be a number of bytes, got ${show(value)}`
+      }
+      this.#length = true
+    } else {
+      this.problem = `header ${show(name)} cannot be sent; for HTTP/2 set expectContinue: true on the request`
+    }
+  }
+}
+
+function checkHeaders(headers: Dispatcher.DispatchOptions['headers']): string | boolean {
+  if (headers === null || headers === undefined) return false
+  if (typeof headers !== 'object') {
+    return `headers must be an object, a flat array or pairs of name and value, got ${show(headers)}`
+  }
+  if (Array.isArray(headers) && headers.length % 2 !== 0) {
+    return `headers as a flat array need a value for every name, got ${headers.length} entries`
+  }
+  const check = new HeaderCheck()
+  try {
+    eachHeader(headers, check.visit)
+  } catch {
+    return `headers must be an object, a flat array or pairs of name and value, got ${show(headers)}`
+  }
+  return check.problem ?? check.connectionSpecific
+}
+
+function isBody(body: unknown): boolean {
+  if (body === null || body === undefined || typeof body === 'string' || typeof body === 'function') return true
+  if (typeof body !== 'object') return false
+  if (ArrayBuffer.isView(body) || types.isAnyArrayBuffer(body)) return true
+  if (body instanceof Blob || body instanceof FormData || body instanceof URLSearchParams) return true
+  if ((body as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === 'FormData') return false
+  const candidate = body as { pipe?: unknown; [Symbol.asyncIterator]?: unknown; [Symbol.iterator]?: unknown }
+  return (
+    typeof candidate.pipe === 'function' ||
+    typeof candidate[Symbol.asyncIterator] === 'function' ||
+    typeof candidate[Symbol.iterator] === 'function' ||
+    typeof (body as { arrayBuffer?: unknown }).arrayBuffer === 'function'
+  )
+}
+
+function checkRest(opts: Dispatcher.DispatchOptions): string | null {
+  const { headersTimeout, bodyTimeout, reset, expectContinue, upgrade, typeOfService } = opts
+  if (headersTimeout != null && !(Number.isFinite(headersTimeout) && headersTimeout >= 0)) {
+    return `headersTimeout must be a number of milliseconds of at least 0, got ${show(headersTimeout)}`
+  }
+  if (bodyTimeout != null && !(Number.isFinite(bodyTimeout) && bodyTimeout >= 0)) {
+    return `bodyTimeout must be a number of milliseconds of at least 0, got ${show(bodyTimeout)}`
+  }
+  if (reset != null && typeof reset !== 'boolean') return `reset must be true or false, got ${show(reset)}`
+  if (expectContinue != null && typeof expectContinue !== 'boolean') {
+    return `expectContinue must be true or false, got ${show(expectContinue)}`
+  }
+  if (upgrade && (typeof upgrade !== 'string' || valuePattern.test(upgrade))) {
+    return `upgrade must be the name of a protocol, got ${show(upgrade)}`
+  }
+  if (typeOfService != null && !(Number.isInteger(typeOfService) && typeOfService >= 0 && typeOfService <= 255)) {
+    return `typeOfService must be a whole number from 0 to 255, got ${show(typeOfService)}`
+  }
+  const gone = opts as { throwOnError?: unknown; maxRedirections?: unknown }
+  if (gone.throwOnError != null) return 'throwOnError is not supported; look at the status of the response'
+  if (gone.maxRedirections != null && gone.maxRedirections !== 0) {
+    return "maxRedirections is not supported; put undici's redirect interceptor into the chain"
+  }
+  return null
+}
+
+function checkQuery(path: string, query: unknown): string | null {
+  if (typeof query !== 'object') return `query must be an object, got ${show(query)}`
+  return path.includes('?') || path.includes('#')
+    ? `query cannot be added to a path that already has one or a fragment, got ${show(path)}`
+    : null
+}
+
+function checkLine(opts: Dispatcher.DispatchOptions, origin: string): string | null {
+  const { path, method, body } = opts
+  // An empty origin is a dispatcher of one origin (a Pool, a Client), which knows its own.
+  if (origin !== '' && !origin.startsWith('https://') && !origin.startsWith('http://')) {
+    return `the URL must start with http:// or https://, got origin ${show(opts.origin)}`
+  }
+  if (typeof path !== 'string') return `path must be a string, got ${show(path)}`
+  if (path[0] !== '/' && !path.startsWith('http://') && !path.startsWith('https://') && method !== 'CONNECT') {
+    return `path must start with a slash or be an absolute URL, got ${show(path)}`
+  }
+  if (pathPattern.test(path)) {
+    return `path must not hold spaces, control characters or characters above U+00FF (percent-encode them), got ${show(path)}`
+  }
+  if (nameClass(method) === undefined) return `method must be a token such as GET, got ${show(method)}`
+  if (!isBody(body)) {
+    return `body must be a string, bytes, a Blob, undici's FormData, URLSearchParams, a stream, an iterable of bytes or a function that makes one of these, got ${show(body)}`
+  }
+  return opts.query ? checkQuery(path, opts.query) : null
+}
+
+/**
+ * What is wrong with a request, as an error that names what was given and what is allowed; otherwise whether it carries
+ * {@link connectionHeaders}.
+ */
+export function checkRequest(opts: Dispatcher.DispatchOptions, origin: string): InvalidRequestError | boolean {
+  const headers = checkHeaders(opts.headers)
+  const problem = checkLine(opts, origin) ?? (typeof headers === 'string' ? headers : checkRest(opts))
+  if (problem !== null) return new InvalidRequestError(`Invalid request: ${problem}`, { origin })
+  return headers as boolean
+}

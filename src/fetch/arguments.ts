@@ -1,0 +1,105 @@
+import { type Dispatcher, FormData, Request, type RequestInfo, type RequestInit } from 'undici'
+
+// The members of RequestInit. They are read by name, because an init may be any object: also a Request, whose members
+// are getters of its prototype, which a spread would lose.
+const members = [
+  'body',
+  'cache',
+  'credentials',
+  'dispatcher',
+  'duplex',
+  'headers',
+  'integrity',
+  'keepalive',
+  'method',
+  'mode',
+  'priority',
+  'redirect',
+  'referrer',
+  'referrerPolicy',
+  'signal',
+  'window',
+] as const
+
+type Members = { [name in (typeof members)[number]]?: unknown }
+
+function readMembers(init: object): Members {
+  const read: Members = {}
+  for (const name of members) {
+    const value = (init as Members)[name]
+    if (value !== undefined) read[name] = value
+  }
+  return read
+}
+
+function isTagged(value: unknown, tag: string): value is Record<string, unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    (value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === tag
+  )
+}
+
+function isForeignRequest(input: unknown): input is { readonly url: string } {
+  return isTagged(input, 'Request') && typeof input.url === 'string'
+}
+
+// npm's `form-data` carries the tag too, but is a stream and has no entries.
+function isFormData(body: unknown): body is FormData {
+  return body instanceof FormData || (isTagged(body, 'FormData') && typeof body.entries === 'function')
+}
+
+/** A copy that is undici's own and that nobody else can change while the call is under way. */
+function copyForm(form: FormData): FormData {
+  const copy = new FormData()
+  for (const [name, value] of form.entries()) copy.append(name, value)
+  return copy
+}
+
+/** What undici's fetch is called with. */
+export interface FetchArguments {
+  readonly input: RequestInfo
+  readonly init: RequestInit
+  /** The dispatcher the caller gave for this one call. */
+  readonly dispatcher: Dispatcher | undefined
+  /** The form to send, if it is a copy that only this call holds. */
+  readonly form: FormData | undefined
+}
+
+/**
+ * Makes of whatever a caller gives to fetch what undici's fetch understands. undici knows only its own classes: Node's
+ * own FormData it sends as "[object FormData]", Node's own Request it takes for a URL.
+ */
+export function fetchArguments(input: unknown, givenInit: object | null | undefined): FetchArguments {
+  const { dispatcher, ...given } = givenInit ? readMembers(givenInit) : ({} as Members)
+  const isEmpty = Object.keys(given).length === 0
+  let url = input
+  let init: Members = given
+
+  if (input instanceof Request) {
+    // An init with members resets the referrer of the Request beside it, and undici counts our dispatcher as one.
+    if (isEmpty) init = { referrer: input.referrer, referrerPolicy: input.referrerPolicy }
+  } else if (isForeignRequest(input)) {
+    url = input.url
+    // keepalive means nothing outside browsers, and undici refuses it for a body that comes as a stream.
+    const { keepalive: _, ...request } = readMembers(input)
+    if (!isEmpty) {
+      delete request.referrer
+      delete request.referrerPolicy
+    }
+    init = { ...request, ...given, body: given.body ?? request.body }
+    if (init.body) init.duplex ??= 'half'
+  }
+
+  let form: FormData | undefined
+  if (isFormData(init.body)) {
+    form = copyForm(init.body)
+    init.body = form
+  }
+  return {
+    input: url as RequestInfo,
+    init: init as RequestInit,
+    dispatcher: dispatcher as Dispatcher | undefined,
+    form,
+  }
+}

@@ -1,0 +1,73 @@
+import * as undici from 'undici'
+import { createAgent } from '../dispatchers/agent.ts'
+import { compose } from '../dispatchers/compose.ts'
+import { standard } from '../standard.ts'
+import { checkDispatcher, createFetch } from './create-fetch.ts'
+import { checkGlobals, GlobalSwap } from './fetch-globals.ts'
+
+type Dispatcher = undici.Dispatcher
+type Fetch = (input: unknown, init: unknown) => Promise<Response>
+
+function install(dispatcher: Dispatcher, release: () => void): () => void {
+  const bound = createFetch(dispatcher) as Fetch
+  let pending = 0
+  let undone = false
+
+  async function fetch(input: unknown, init: unknown = undefined): Promise<Response> {
+    if (undone) return passOn(input, init)
+    pending++
+    try {
+      return await bound(input, init)
+    } finally {
+      pending--
+      releaseWhenIdle()
+    }
+  }
+
+  // Somebody who wrapped this function may go on calling it after the undo: then it is what was there before it.
+  function passOn(input: unknown, init: unknown): Promise<Response> {
+    const before = swap.before('fetch')
+    if (typeof before !== 'function') throw new TypeError('fetch was uninstalled, and there was none before it')
+    return (before as Fetch).call(globalThis, input, init)
+  }
+
+  // Between two hops of a redirect nothing is in flight: a pool closed then would fail the next hop.
+  function releaseWhenIdle(): void {
+    if (undone && pending === 0) release()
+  }
+
+  const swap = new GlobalSwap({
+    fetch,
+    Request: undici.Request,
+    Response: undici.Response,
+    Headers: undici.Headers,
+    FormData: undici.FormData,
+  })
+  return function uninstall() {
+    if (undone) return
+    undone = true
+    swap.undo()
+    releaseWhenIdle()
+  }
+}
+
+/**
+ * Replaces the globals `fetch`, `Request`, `Response`, `Headers` and `FormData` together: every call of the program's
+ * global fetch then leaves through `dispatcher`, over HTTP/2 where the server speaks it. No other global is touched, nor
+ * undici's global dispatcher.
+ *
+ * @param dispatcher by default the standard chain over a pool of its own, `compose(createAgent(), standard())`.
+ * @returns the undo. It puts back only what is still ours (not what somebody else has put over it), in any order with
+ *   other installs, does nothing the second time, and lets calls under way finish; a pool made here closes behind them.
+ * @throws TypeError if `dispatcher` is none, or one of the globals is not writable: then none has been changed.
+ */
+export function installFetch(dispatcher?: Dispatcher): () => void {
+  if (dispatcher !== undefined) {
+    return install(checkDispatcher('installFetch: dispatcher', dispatcher), () => undefined)
+  }
+  checkGlobals()
+  const own = compose(createAgent(), standard())
+  return install(own, () => {
+    own.close().catch(() => undefined)
+  })
+}

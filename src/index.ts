@@ -1,0 +1,48 @@
+export { type AgentOptions, agentDefaults, createAgent } from './dispatchers/agent.ts'
+export { attemptTimeout, defaultAttemptTimeout } from './dispatchers/attempt-timeout.ts'
+export { bodyTimeout, defaultBodyTimeout } from './dispatchers/body-timeout.ts'
+export {
+  type BulkheadLayer,
+  type BulkheadOptions,
+  type BulkheadView,
+  bulkhead,
+  bulkheadDefaults,
+} from './dispatchers/bulkhead.ts'
+export { type CircuitBreakerLayer, type CircuitView, circuitBreaker } from './dispatchers/circuit-breaker.ts'
+export { classify } from './dispatchers/classify.ts'
+export { type ChainDispatcher, compose, type Layers } from './dispatchers/compose.ts'
+export { deadline, defaultDeadline } from './dispatchers/deadline.ts'
+export type { CallOptions } from './dispatchers/exchange.ts'
+export { guard } from './dispatchers/guard.ts'
+export { type CallRecord, type Logger, type LoggingOptions, logging, loggingDefaults } from './dispatchers/logging.ts'
+export type { Protocol } from './dispatchers/protocol.ts'
+export type { Layer } from './dispatchers/relay.ts'
+export { replayDefaults } from './dispatchers/replay.ts'
+export { type RetryOptions, retry, retryDefaults } from './dispatchers/retry.ts'
+export { createFetch } from './fetch/create-fetch.ts'
+export { fetchAll } from './fetch/fetch-all.ts'
+export { installFetch } from './fetch/install-fetch.ts'
+export { protocolOf } from './fetch/protocol.ts'
+export { type BackoffOptions, backoffDefaults } from './policies/backoff.ts'
+export {
+  type CircuitBreakerOptions,
+  type CircuitState,
+  type CircuitStateChange,
+  circuitBreakerDefaults,
+} from './policies/circuit-breaker.ts'
+export {
+  AttemptTimeoutError,
+  BodyTimeoutError,
+  BulkheadFullError,
+  CircuitOpenError,
+  DeadlineExceededError,
+  InvalidRequestError,
+  isShed,
+  RateLimitedError,
+  ResilienceError,
+} from './policies/errors.ts'
+export type { Classifiable, Classify, Outcome, OutcomeKind, OutcomePhase } from './policies/outcome.ts'
+export type { ExchangeScope, Permit, Policy, Scope, Waiting } from './policies/policy.ts'
+export type { RetryInfo, RetryRequest } from './policies/retry.ts'
+export { type StandardOptions, standard, standardDefaults } from './standard.ts'
+export { type TemplatedRequest, type TracingOptions, tracing, tracingDefaults } from './tracing/tracing.ts'

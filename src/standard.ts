@@ -1,0 +1,89 @@
+import { attemptTimeout, defaultAttemptTimeout } from './dispatchers/attempt-timeout.ts'
+import { bodyTimeout, defaultBodyTimeout } from './dispatchers/body-timeout.ts'
+import { type BulkheadOptions, bulkhead, bulkheadDefaults } from './dispatchers/bulkhead.ts'
+import { circuitBreaker } from './dispatchers/circuit-breaker.ts'
+import { classify } from './dispatchers/classify.ts'
+import { deadline, defaultDeadline } from './dispatchers/deadline.ts'
+import { type LoggingOptions, logging } from './dispatchers/logging.ts'
+import type { Layer } from './dispatchers/relay.ts'
+import { type RetryOptions, retry, retryDefaults } from './dispatchers/retry.ts'
+import { type CircuitBreakerOptions, circuitBreakerDefaults } from './policies/circuit-breaker.ts'
+import { checkOptions } from './policies/options.ts'
+import type { Classify } from './policies/outcome.ts'
+import { type TracingOptions, tracing } from './tracing/tracing.ts'
+
+/** Options of {@link standard}: each part takes its own options, or `false` to be left out. */
+export interface StandardOptions {
+  /** @default {} */
+  readonly tracing?: TracingOptions | false
+  /** Off unless a logger is given, so that a kit nobody set up writes nothing.
+   * @default false */
+  readonly logging?: LoggingOptions | false
+  /** One judgement for all parts; see `classify()`.
+   * @default the kit's table */
+  readonly classify?: Classify | false
+  /** Milliseconds for the whole call, up to the response head.
+   * @default 30_000 */
+  readonly deadline?: number | false
+  /** @default {} */
+  readonly retry?: RetryOptions | false
+  /** @default {} */
+  readonly circuitBreaker?: CircuitBreakerOptions | false
+  /** @default {} */
+  readonly bulkhead?: BulkheadOptions | false
+  /** Milliseconds for each attempt, up to the response head.
+   * @default 10_000 */
+  readonly attemptTimeout?: number | false
+  /** Milliseconds between two pieces of a body that is being read.
+   * @default 30_000 */
+  readonly bodyTimeout?: number | false
+}
+
+/** What {@link standard} is made of, unless told otherwise. */
+export const standardDefaults = {
+  deadline: defaultDeadline,
+  retry: retryDefaults,
+  circuitBreaker: circuitBreakerDefaults,
+  bulkhead: bulkheadDefaults,
+  attemptTimeout: defaultAttemptTimeout,
+  bodyTimeout: defaultBodyTimeout,
+} as const
+
+const parts = [
+  'tracing',
+  'logging',
+  'classify',
+  'deadline',
+  'retry',
+  'circuitBreaker',
+  'bulkhead',
+  'attemptTimeout',
+  'bodyTimeout',
+] as const
+
+/** `undefined` takes the default, `false` leaves the part out. */
+function part<T>(given: T | false | undefined, make: (options?: T) => Layer): Layer[] {
+  if (given === false) return []
+  return [given === undefined ? make() : make(given)]
+}
+
+/**
+ * The ready-made chain, for `compose(createAgent(), standard())`. From the outermost: tracing, logging (where a logger is
+ * given), deadline, retry, circuit breaker, bulkhead, attempt timeout, body timeout.
+ *
+ * @throws RangeError, TypeError for options that are out of range, naming the part.
+ */
+export function standard(options: StandardOptions = {}): Layer[] {
+  checkOptions('standard', options, parts)
+  return [
+    part(options.tracing, tracing),
+    options.logging ? [logging(options.logging)] : [],
+    options.classify ? [classify(options.classify)] : [],
+    part(options.deadline, deadline),
+    part(options.retry, retry),
+    part(options.circuitBreaker, circuitBreaker),
+    part(options.bulkhead, bulkhead),
+    part(options.attemptTimeout, attemptTimeout),
+    part(options.bodyTimeout, bodyTimeout),
+  ].flat()
+}

@@ -1,0 +1,97 @@
+import type { OutgoingHttpHeaders } from 'node:http'
+import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { Connection } from './connection.ts'
+import type { Recording } from './recorded-request.ts'
+import type { Reply } from './reply.ts'
+import type { GoAway, HeaderValues } from './step.ts'
+
+const { NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM } = constants
+
+/** Reads an HTTP/2 request into its recording. */
+export function recordH2(stream: ServerHttp2Stream, recording: Recording): void {
+  stream.on('data', (chunk: Buffer) => recording.take(chunk))
+  stream.on('trailers', (trailers) => {
+    recording.trailers = trailers
+  })
+  stream.on('end', () => recording.finish(!stream.aborted))
+}
+
+/** Answers over HTTP/2. */
+export class H2Reply implements Reply {
+  readonly #stream: ServerHttp2Stream
+  readonly #connection: Connection
+  readonly tunnels: boolean
+
+  constructor(stream: ServerHttp2Stream, connection: Connection, recording: Recording) {
+    this.#stream = stream
+    this.#connection = connection
+    this.tunnels = recording.method === 'CONNECT'
+    stream.on('error', () => {})
+    stream.on('close', () => {
+      recording.settle(stream.writableFinished && stream.headersSent, stream.rstCode)
+      connection.streamClosed(stream.id)
+    })
+  }
+
+  get closed(): boolean {
+    return this.#stream.closed || this.#stream.destroyed
+  }
+
+  early(status: number, headers: HeaderValues): void {
+    this.#stream.additionalHeaders({ ...(headers as OutgoingHttpHeaders), ':status': status })
+  }
+
+  head(status: number, headers: OutgoingHttpHeaders, trailers: HeaderValues | undefined): void {
+    this.#stream.respond({ ...headers, ':status': status }, { waitForTrailers: trailers !== undefined })
+    if (trailers !== undefined) {
+      this.#stream.once('wantTrailers', () => this.#stream.sendTrailers(trailers as OutgoingHttpHeaders))
+    }
+  }
+
+  write(chunk: string | Uint8Array): Promise<void> {
+    return new Promise((resolve) => {
+      this.#stream.write(chunk, () => resolve())
+    })
+  }
+
+  end(): void {
+    this.#stream.end()
+  }
+
+  answer(status: number, headers: OutgoingHttpHeaders, body: Uint8Array | undefined): void {
+    headers[':status'] = status
+    this.#stream.respond(headers, { endStream: body === undefined || body.length === 0 })
+    if (body !== undefined && body.length > 0) this.#stream.end(body)
+  }
+
+  reset(code: number): void {
+    this.#stream.close(code)
+  }
+
+  cut(): void {
+    this.#stream.close(NGHTTP2_CANCEL)
+  }
+
+  refuse(): void {
+    this.#stream.close(NGHTTP2_REFUSED_STREAM)
+  }
+
+  goaway({ code = 0, lastStreamId = this.#stream.id! }: GoAway): boolean {
+    this.#connection.goaway(code, lastStreamId)
+    return this.#stream.id! <= lastStreamId
+  }
+
+  destroyConnection(): void {
+    this.#connection.socket.destroySoon()
+  }
+
+  fail(text: string): void {
+    if (this.closed) return
+    if (this.#stream.headersSent) this.#stream.close(NGHTTP2_INTERNAL_ERROR)
+    else this.answer(500, { 'content-type': 'text/plain' }, Buffer.from(text))
+  }
+
+  tunnel(): void {
+    this.#stream.pipe(this.#stream)
+  }
+}

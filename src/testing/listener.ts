@@ -1,0 +1,208 @@
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { type IncomingHttpHeaders, performServerHandshake, type ServerHttp2Stream } from 'node:http2'
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import type { Certificate } from './certificate.ts'
+import { Connection } from './connection.ts'
+import { H1Reply, recordH1, tunnelResponse } from './h1-reply.ts'
+import { H2Reply, recordH2 } from './h2-reply.ts'
+import { Recording } from './recorded-request.ts'
+import type { Reply } from './reply.ts'
+
+/** `both`, `h1`, `h2` over TLS; `h1c`, `h2c` in cleartext. */
+export type Protocol = 'both' | 'h1' | 'h2' | 'h1c' | 'h2c'
+
+/** What a listener is given, and whom it tells. */
+export interface ListenerOptions {
+  readonly protocol: Protocol
+  /** Needed where the protocol runs over TLS. */
+  readonly certificate: Certificate | undefined
+  readonly bodyLimit: number
+  onRequest(recording: Recording, reply: Reply): void
+  /** A request ended, or a connection opened or closed. */
+  onChange(): void
+}
+
+const offers: Readonly<Record<Protocol, readonly string[]>> = {
+  both: ['h2', 'http/1.1'],
+  h1: ['http/1.1'],
+  h2: ['h2'],
+  h1c: [],
+  h2c: [],
+}
+
+const http2Options = {
+  settings: { enableConnectProtocol: true },
+  // Node's guards against hostile callers would end the session of a test that cancels many streams, or sends much at once.
+  streamResetBurst: 1e9,
+  streamResetRate: 1e9,
+  maxSessionMemory: 1024,
+}
+
+/** One port: accepts connections, speaks both protocols, and hands over each request with the means to answer it. */
+export class Listener {
+  readonly connections = new Set<Connection>()
+  /** How many connections were ever accepted. */
+  opened = 0
+  readonly #options: ListenerOptions
+  readonly #server: Server
+  // Never listens: it is handed its connections.
+  readonly #http = createHttpServer({ keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 })
+  readonly #bySocket = new WeakMap<Socket, Connection>()
+  readonly #open = new Set<Recording>()
+  #requests = 0
+  #port = 0
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+    const { protocol, certificate } = options
+    this.#server =
+      certificate === undefined ? this.#listenInCleartext(protocol) : this.#listenOnTls(protocol, certificate)
+    this.#http.on('request', (incoming, response) => this.#onH1(incoming, response, false))
+    this.#http.on('upgrade', (incoming) => this.#onTunnel(incoming))
+    this.#http.on('connect', (incoming) => this.#onTunnel(incoming))
+    this.#http.on('clientError', (_error, socket) => socket.destroy())
+  }
+
+  get port(): number {
+    return this.#port
+  }
+
+  listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(this.#port, '127.0.0.1', () => {
+        this.#server.off('error', reject)
+        this.#port = (this.#server.address() as AddressInfo).port
+        resolve()
+      })
+    })
+  }
+
+  resetConnections(): void {
+    this.#breakOpenRequests()
+    for (const connection of this.connections) connection.reset()
+  }
+
+  /** Stops listening and destroys what is open. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#breakOpenRequests()
+    for (const { raw } of this.connections) raw.destroy()
+    await closed
+  }
+
+  #breakOpenRequests(): void {
+    for (const recording of this.#open) recording.faulted = true
+  }
+
+  #listenInCleartext(protocol: Protocol): Server {
+    return createTcpServer({ noDelay: true }, (socket) => {
+      const connection = this.#accept(socket)
+      if (protocol === 'h2c') this.#startHttp2(connection)
+      else this.#startHttp1(connection)
+    })
+  }
+
+  #listenOnTls(protocol: Protocol, { key, cert }: Certificate): Server {
+    // A reset needs the TCP socket, and TLSSocket does not give it away: its port tells which one it is.
+    const accepted = new Map<number | undefined, Connection>()
+    const server = createTlsServer({ key, cert, ALPNProtocols: [...offers[protocol]], noDelay: true })
+    server.on('connection', (raw: Socket) => {
+      const connection = this.#accept(raw)
+      const { remotePort } = raw
+      accepted.set(remotePort, connection)
+      raw.on('close', () => {
+        if (accepted.get(remotePort) === connection) accepted.delete(remotePort)
+      })
+    })
+    server.on('tlsClientError', () => {})
+    server.on('secureConnection', (socket: TLSSocket) => {
+      socket.on('error', () => {})
+      const connection = accepted.get(socket.remotePort)
+      if (connection === undefined) return socket.destroy()
+      connection.socket = socket
+      if (socket.alpnProtocol === 'h2') this.#startHttp2(connection)
+      else if (protocol === 'h2') socket.destroy()
+      else this.#startHttp1(connection)
+    })
+    return server
+  }
+
+  #accept(raw: Socket): Connection {
+    const connection = new Connection(++this.opened, raw)
+    this.connections.add(connection)
+    raw.on('error', () => {})
+    raw.on('close', () => {
+      this.connections.delete(connection)
+      this.#options.onChange()
+    })
+    this.#options.onChange()
+    return connection
+  }
+
+  #startHttp1(connection: Connection): void {
+    this.#bySocket.set(connection.socket, connection)
+    this.#http.emit('connection', connection.socket)
+  }
+
+  #startHttp2(connection: Connection): void {
+    const session = performServerHandshake(connection.socket, http2Options)
+    connection.session = session
+    session.on('error', () => {})
+    session.on('stream', (stream, headers, _flags, rawHeaders) => {
+      this.#onH2(connection, stream, headers, rawHeaders as unknown as readonly string[])
+    })
+  }
+
+  #onTunnel(incoming: IncomingMessage): void {
+    const connection = this.#bySocket.get(incoming.socket)
+    if (connection !== undefined) this.#onH1(incoming, tunnelResponse(incoming, connection), true)
+  }
+
+  #onH1(incoming: IncomingMessage, response: ServerResponse, tunnels: boolean): void {
+    const connection = this.#bySocket.get(incoming.socket)
+    if (connection === undefined) return
+    const recording = this.#record({
+      method: incoming.method!,
+      path: incoming.url!,
+      headers: incoming.headers,
+      rawHeaders: incoming.rawHeaders,
+      protocol: '1.1',
+      connection: connection.number,
+      streamId: 0,
+    })
+    recordH1(incoming, recording)
+    this.#options.onRequest(recording, new H1Reply(response, connection, recording, tunnels))
+  }
+
+  #onH2(
+    connection: Connection,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    rawHeaders: readonly string[],
+  ): void {
+    if (!connection.streamOpened(stream.id!)) return
+    const recording = this.#record({
+      method: headers[':method']!,
+      path: headers[':path'] ?? headers[':authority']!,
+      headers,
+      rawHeaders,
+      protocol: '2',
+      connection: connection.number,
+      streamId: stream.id!,
+    })
+    recordH2(stream, recording)
+    this.#options.onRequest(recording, new H2Reply(stream, connection, recording))
+  }
+
+  #record(head: Omit<ConstructorParameters<typeof Recording>[0], 'number' | 'bodyLimit'>): Recording {
+    const recording = new Recording({ ...head, number: ++this.#requests, bodyLimit: this.#options.bodyLimit })
+    this.#open.add(recording)
+    void recording.closed.then(() => {
+      this.#open.delete(recording)
+      this.#options.onChange()
+    })
+    return recording
+  }
+}

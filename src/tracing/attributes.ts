@@ -1,0 +1,114 @@
+import type { Attributes } from '@opentelemetry/api'
+import type { CallScope, ScopedOptions } from '../dispatchers/exchange.ts'
+import { redactedUrl } from '../dispatchers/redact.ts'
+import type { Outcome } from '../policies/outcome.ts'
+
+// RFC 9110, PATCH (RFC 5789) and QUERY: what the semantic conventions know as methods.
+const knownMethods: ReadonlySet<string> = new Set([
+  'CONNECT',
+  'DELETE',
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'PATCH',
+  'POST',
+  'PUT',
+  'QUERY',
+  'TRACE',
+])
+
+interface Method {
+  /** For the span's name. */
+  readonly name: string
+  /** For `http.request.method`. */
+  readonly value: string
+  /** For `http.request.method_original`, where it differs. */
+  readonly original: string | undefined
+}
+
+const methods = new Map<string, Method>()
+const mostMethods = 64
+
+/** A request's method as the semantic conventions want it: unknown ones are `_OTHER`, and `HTTP` in the span's name. */
+export function methodOf(given: string): Method {
+  const known = methods.get(given)
+  if (known !== undefined) return known
+  const upper = given.toUpperCase()
+  const value = knownMethods.has(upper) ? upper : '_OTHER'
+  const method = {
+    name: value === '_OTHER' ? 'HTTP' : value,
+    value,
+    original: value === given ? undefined : given,
+  }
+  if (methods.size >= mostMethods) methods.clear()
+  methods.set(given, method)
+  return method
+}
+
+interface Server {
+  readonly address: string
+  readonly port: number | undefined
+}
+
+let lastOrigin = ''
+let lastServer: Server = { address: '', port: undefined }
+
+function serverOf(origin: string): Server {
+  if (origin === lastOrigin) return lastServer
+  const url = URL.parse(origin)
+  const defaultPort = url?.protocol === 'https:' ? 443 : 80
+  lastServer = {
+    // Brackets belong to the URL, not to the address.
+    address: url?.hostname.replace(/^\[|\]$/g, '') ?? '',
+    port: url === null ? undefined : url.port === '' ? defaultPort : Number(url.port),
+  }
+  lastOrigin = origin
+  return lastServer
+}
+
+/** What is known of an attempt when its span starts, so that samplers see it. */
+export function requestAttributes(
+  scope: CallScope,
+  opts: ScopedOptions,
+  template: string | undefined,
+  number: number,
+): Attributes {
+  const method = methodOf(scope.exchange.method)
+  const server = serverOf(scope.origin)
+  const attributes: Attributes = {
+    'http.request.method': method.value,
+    'server.address': server.address,
+    'url.full': redactedUrl(scope.origin, opts),
+  }
+  if (server.port !== undefined) attributes['server.port'] = server.port
+  if (method.original !== undefined) attributes['http.request.method_original'] = method.original
+  if (template !== undefined) attributes['url.template'] = template
+  if (number > 1) attributes['http.request.resend_count'] = number - 1
+  if (scope.backoffBefore > 0) attributes['roundtripper.backoff_ms'] = scope.backoffBefore
+  return attributes
+}
+
+/** What is known of an attempt when it is over. */
+export function endAttributes(scope: CallScope, { status, headers }: Outcome): Attributes {
+  const attributes: Attributes = {}
+  if (status !== undefined) attributes['http.response.status_code'] = status
+  if (scope.protocol !== undefined) attributes['network.protocol.version'] = scope.protocol
+  if (scope.peer?.address !== undefined) {
+    attributes['network.peer.address'] = scope.peer.address
+    if (scope.peer.port !== undefined) attributes['network.peer.port'] = scope.peer.port
+  }
+  if (scope.queuedMs > 0) attributes['roundtripper.queued_ms'] = scope.queuedMs
+  const retryAfter = headers?.['retry-after']
+  if (typeof retryAfter === 'string') attributes['roundtripper.retry_after'] = retryAfter
+  for (const [name, value] of scope.notes ?? []) attributes[`roundtripper.${name}`] = value
+  return attributes
+}
+
+/** `error.type` of an outcome; `undefined` for one that leaves the span's status unset. */
+export function errorTypeOf({ kind, status, error, phase }: Outcome): string | undefined {
+  if (kind === 'success' || kind === 'cancelled') return undefined
+  if (status !== undefined && phase === 'head') return status >= 400 ? String(status) : kind
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
+  if (typeof code === 'string') return code
+  return typeof name === 'string' && name !== 'Error' ? name : '_OTHER'
+}

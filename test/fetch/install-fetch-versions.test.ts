@@ -1,0 +1,67 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { serve } from './servers.ts'
+
+const run = promisify(execFile)
+const local = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+const versions = [
+  { major: 22, node: local('../../node_modules/node/bin/node') },
+  { major: 24, node: local('../../node_modules/node-24/bin/node') },
+  { major: 26, node: local('../../node_modules/node-26/bin/node') },
+]
+
+/** Runs a fixture in a process that trusts `ca`, and returns what it wrote as JSON. */
+async function play(node: string, fixture: string, origin: string, ca: string): Promise<unknown> {
+  const folder = await mkdtemp(join(tmpdir(), 'roundtripper-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const trusted = join(folder, 'ca.pem')
+  await writeFile(trusted, ca)
+  const { stdout, stderr } = await run(node, ['--no-warnings', local(`./fixtures/${fixture}`), origin], {
+    env: { PATH: process.env.PATH, NODE_EXTRA_CA_CERTS: trusted },
+  })
+  expect(stderr).toBe('')
+  return JSON.parse(stdout)
+}
+
+describe.each(versions)('on Node $major', ({ major, node }) => {
+  it.each(['both', 'h2'] as const)(
+    '37: global fetch negotiates HTTP/2 with a server that speaks %s',
+    async (protocol) => {
+      const { server } = await serve({ protocol, respond: { echo: true } })
+      const look = { protocol: '2', seenByServer: '2', formArrived: true, instances: true }
+      expect(await play(node, 'install-fetch.ts', server.origin, server.ca ?? '')).toEqual({
+        version: expect.stringMatching(new RegExp(`^v${major}\\.`)),
+        given: look,
+        standard: look,
+        restored: true,
+        own: { formArrived: true, method: 'PATCH', body: 'text' },
+      })
+    },
+  )
+
+  it('37: global fetch falls back to HTTP/1.1 where the server speaks no other', async () => {
+    const { server } = await serve({ protocol: 'h1', respond: { echo: true } })
+    const look = { protocol: '1.1', seenByServer: '1.1', formArrived: true, instances: true }
+    expect(await play(node, 'install-fetch.ts', server.origin, server.ca ?? '')).toMatchObject({
+      given: look,
+      standard: look,
+    })
+  })
+
+  it('installFetch says which global is fixed, and changes none', async () => {
+    expect(await play(node, 'fixed-globals.ts', '', '')).toEqual({
+      replaced: true,
+      restored: true,
+      accessor: 'TypeError: installFetch: globalThis.FormData cannot be replaced: it is a fixed accessor',
+      missing:
+        'TypeError: installFetch: globalThis.Response cannot be replaced: it is missing, and globalThis is not extensible',
+      kept: true,
+    })
+  })
+})

@@ -1,0 +1,102 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { root } from './files.ts'
+
+// .ci/run itself, with an npm that only pretends: what is tested is that it counts truthfully and goes on.
+describe('.ci/run', () => {
+  let folder: string
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'roundtripper-ci-'))
+    for (const name of ['.ci', 'bin']) mkdirSync(join(folder, name))
+    copyFileSync(join(root, '.ci/run'), join(folder, '.ci/run'))
+    writeCommand('go', 'echo go version')
+    writeCommand('node', 'echo v20')
+    writeCommand('timeout', 'shift 2; exec "$@"')
+  })
+
+  afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+  function writeCommand(name: string, script: string) {
+    writeFileSync(join(folder, 'bin', name), `#!/bin/sh\n${script}\n`)
+    chmodSync(join(folder, 'bin', name), 0o755)
+  }
+
+  function run(cases: readonly string[]) {
+    const good = [
+      '"test") echo "40 0 0 unit tests" >>"$ROUNDTRIPPER_COUNTS" ;;',
+      '"run examples") printf "1 0 0 example a\\n1 0 0 example b\\n" >>"$ROUNDTRIPPER_COUNTS" ;;',
+      '"run test:e2e") echo "6 0 0 e2e tests" >>"$ROUNDTRIPPER_COUNTS" ;;',
+    ]
+    writeCommand('npm', ['echo "ran $*"', 'case "$*" in', ...cases, ...good, 'esac'].join('\n'))
+    const { status, stdout } = spawnSync(join(folder, '.ci/run'), {
+      env: { ...process.env, PATH: `${join(folder, 'bin')}:${process.env.PATH}` },
+      encoding: 'utf8',
+    })
+    const lines = stdout.trimEnd().split('\n')
+    return { status, stdout, last: lines.at(-1), ran: lines.filter((line) => line.startsWith('ran ')) }
+  }
+
+  it('adds up the tests and the steps', () => {
+    const { status, last, ran } = run([])
+    // 40 unit tests, 6 end-to-end tests, 2 examples; types, lint, package, demo and soak as one each.
+    expect({ status, last }).toEqual({ status: 0, last: '53 passed, 0 failed' })
+    expect(ran).toEqual([
+      'ran ci',
+      'ran test',
+      'ran run typecheck',
+      'ran run lint',
+      'ran run check:package',
+      'ran run examples',
+      'ran run demo -- --once',
+      'ran run test:e2e',
+      'ran run soak -- --calls 6000',
+    ])
+  })
+
+  it('goes on after a failed step, and fails in the end', () => {
+    const { status, last, ran, stdout } = run(['"run typecheck") exit 2 ;;'])
+    expect({ status, last }).toEqual({ status: 1, last: '52 passed, 1 failed' })
+    expect(ran.at(-1)).toBe('ran run soak -- --calls 6000')
+    expect(stdout).toContain('types (exit 2)')
+  })
+
+  it.each([
+    [
+      'failed tests once',
+      '"test") echo "38 2 0 unit tests" >>"$ROUNDTRIPPER_COUNTS"; exit 1 ;;',
+      '51 passed, 2 failed',
+    ],
+    ['an install that failed', '"ci") exit 1 ;;', '13 passed, 1 failed'],
+    [
+      'a run that ended badly though no test failed',
+      '"test") echo "40 0 0 unit tests" >>"$ROUNDTRIPPER_COUNTS"; exit 1 ;;',
+      '53 passed, 1 failed',
+    ],
+    [
+      'a run without a single test',
+      '"run test:e2e") echo "0 0 6 e2e tests" >>"$ROUNDTRIPPER_COUNTS" ;;',
+      '47 passed, 1 failed, 6 skipped',
+    ],
+    [
+      'one broken example',
+      '"run examples") printf "1 0 0 a\\n0 1 0 b\\n" >>"$ROUNDTRIPPER_COUNTS"; exit 1 ;;',
+      '52 passed, 1 failed',
+    ],
+  ])('counts %s', (_, failing, last) => {
+    expect(run([failing])).toMatchObject({ status: 1, last })
+  })
+
+  it('names skipped tests without failing for them', () => {
+    const skipping = '"test") echo "40 0 3 unit tests" >>"$ROUNDTRIPPER_COUNTS" ;;'
+    expect(run([skipping])).toMatchObject({ status: 0, last: '53 passed, 0 failed, 3 skipped' })
+  })
+
+  it('asks for a real Jaeger in the end-to-end tests', () => {
+    const without = '"run test:e2e") [ "$ROUNDTRIPPER_REQUIRE_JAEGER" = 1 ] || exit 1 ;;'
+    expect(run([without])).toMatchObject({ status: 0, last: '48 passed, 0 failed' })
+  })
+})
