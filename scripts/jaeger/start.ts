@@ -44,21 +44,30 @@ export async function isJaegerAtHand(): Promise<boolean> {
 /** Starts a Jaeger that keeps its traces in memory. Resolves when both ports answer. */
 export async function startJaeger(settings: JaegerSettings = {}): Promise<RunningJaeger> {
   const { otlpPort = 4318, queryPort = 16686, log = () => {} } = settings
-  const byDocker = await dockerAnswers()
-  const binary = byDocker ? '' : ((await builtBinary()) ?? (await buildBinary(log)))
+  let binary = (await dockerAnswers()) ? undefined : await binaryOf(log)
 
   for (let attempt = 1; ; attempt++) {
     const ports = await freePorts([otlpPort, queryPort])
-    const started = byDocker ? startContainer(ports) : startBinary(binary, ports)
+    const started = binary === undefined ? startContainer(ports) : startBinary(binary, ports)
     try {
-      return await ready(started, ports, byDocker ? 300_000 : 30_000)
+      return await ready(started, ports, binary === undefined ? 300_000 : 30_000)
     } catch (error) {
       await stopChild(started.child)
-      // A port that was free may have been taken by somebody else since.
-      if (attempt === 3 || (otlpPort !== 0 && queryPort !== 0)) throw error
-      log('Jaeger did not come up, trying other ports')
+      if (binary === undefined) {
+        log(`going without Docker: ${(error as Error).message}`)
+        binary = await binaryOf(log)
+      } else if (attempt >= 3 || (otlpPort !== 0 && queryPort !== 0)) {
+        throw error
+      } else {
+        // A port that was free may have been taken by somebody else since.
+        log('Jaeger did not come up, trying other ports')
+      }
     }
   }
+}
+
+async function binaryOf(log: (line: string) => void): Promise<string> {
+  return (await builtBinary()) ?? (await buildBinary(log))
 }
 
 interface Ports {

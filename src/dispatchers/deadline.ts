@@ -14,31 +14,31 @@ class RunningDeadline implements Permit, TimerEntry {
   timerAt = 0
   timerNext: TimerEntry | null = null
   timerPrev: TimerEntry | null = null
-  readonly #call: GuardedCall
-  readonly #lane: TimerLane
+  private readonly call: GuardedCall
+  private readonly lane: TimerLane
 
-  constructor(call: GuardedCall, timers: TimerLane) {
-    this.#call = call
-    this.#lane = timers
-    timers.add(this)
+  constructor(call: GuardedCall, timers: TimerLane, now: number) {
+    this.call = call
+    this.lane = timers
+    timers.add(this, now)
   }
 
   head(): void {
-    this.#lane.remove(this)
+    this.lane.remove(this)
   }
 
   settle(): void {
-    this.#lane.remove(this)
+    this.lane.remove(this)
   }
 
   onTimer(): void {
-    const { origin, exchange } = this.#call.scope
+    const { origin, exchange } = this.call.scope
     const error = new DeadlineExceededError(
-      `No response head from ${origin} within ${this.#lane.duration} ms, ${exchange.attempts} attempts and all waits counted`,
+      `No response head from ${origin} within ${this.lane.duration} ms, ${exchange.attempts} attempts and all waits counted`,
       { origin, cause: exchange.outcome?.error },
     )
     exchange.abortedAs ??= 'deadline'
-    this.#call.abortAs('deadline', error)
+    this.call.abortAs('deadline', error)
   }
 }
 
@@ -55,8 +55,9 @@ export function deadline(duration: number = defaultDeadline): Layer {
   const timers = lane(duration)
   const acquire = (scope: CallScope, call: GuardedCall) => {
     const { exchange } = scope
-    exchange.deadlineAt = Math.min(exchange.deadlineAt, performance.now() + duration)
-    return new RunningDeadline(call, timers)
+    const now = exchange.now()
+    exchange.deadlineAt = Math.min(exchange.deadlineAt, now + duration)
+    return new RunningDeadline(call, timers, now)
   }
   return stageLayer({ name: 'deadline', duration, stages: [{ name: 'deadline', acquire }] })
 }

@@ -20,15 +20,15 @@ class Edge extends Relay implements TimerEntry {
   timerNext: TimerEntry | null = null
   timerPrev: TimerEntry | null = null
   taken: TakenHeaders | null = null
-  #lane: TimerLane | null = null
+  private timers: TimerLane | null = null
 
   run(dispatch: Dispatcher['dispatch'], given: ScopedOptions, carriesConnectionHeaders: boolean): boolean {
     const { scope } = this
     scope.edge = this
     this.start({})
     if (this.ended) return true
-    scope.startedAt = performance.now()
-    if (scope.attemptTimeout > 0) this.#arm(scope.attemptTimeout)
+    scope.startedAt = scope.exchange.now()
+    if (scope.attemptTimeout > 0) this.arm(scope.attemptTimeout, scope.startedAt)
     try {
       let opts = sendableBody(given, scope.exchange)
       if (!carriesConnectionHeaders) return dispatch(opts, this)
@@ -41,19 +41,19 @@ class Edge extends Relay implements TimerEntry {
     }
   }
 
-  #arm(duration: number): void {
-    this.#lane = lane(duration)
-    this.#lane.add(this)
+  private arm(duration: number, now: number): void {
+    this.timers = lane(duration)
+    this.timers.add(this, now)
   }
 
-  #disarm(): void {
-    if (this.#lane === null) return
-    this.#lane.remove(this)
-    this.#lane = null
+  private disarm(): void {
+    if (this.timers === null) return
+    this.timers.remove(this)
+    this.timers = null
   }
 
   onTimer(): void {
-    this.#lane = null
+    this.timers = null
     const { scope } = this
     const { origin } = scope
     scope.abortedAs ??= 'timeout'
@@ -66,14 +66,14 @@ class Edge extends Relay implements TimerEntry {
 
   override pause(): void {
     // A body that the consumer holds back is not late.
-    if (this.scope.headAt !== 0) this.#disarm()
+    if (this.scope.headAt !== 0) this.disarm()
     super.pause()
   }
 
   override resume(): void {
     super.resume()
-    if (this.scope.headAt !== 0 && this.scope.bodyTimeout > 0 && !this.ended && this.#lane === null) {
-      this.#arm(this.scope.bodyTimeout)
+    if (this.scope.headAt !== 0 && this.scope.bodyTimeout > 0 && !this.ended && this.timers === null) {
+      this.arm(this.scope.bodyTimeout, performance.now())
     }
   }
 
@@ -85,7 +85,7 @@ class Edge extends Relay implements TimerEntry {
   }
 
   override onRequestUpgrade(...args: Parameters<Relay['onRequestUpgrade']>): void {
-    this.#disarm()
+    this.disarm()
     this.scope.headAt = performance.now()
     super.onRequestUpgrade(...args)
   }
@@ -98,30 +98,27 @@ class Edge extends Relay implements TimerEntry {
   ): void {
     if (status >= 200 && !this.ended) {
       const { scope } = this
-      this.#disarm()
-      scope.headAt = performance.now()
+      this.disarm()
+      scope.headAt = scope.exchange.now()
       scope.protocol = protocolOfHead(controller, headers)
       if (scope.exchange.observer !== null) scope.peer = peerOf(scope.origin)
-      if (scope.bodyTimeout > 0) this.#arm(scope.bodyTimeout)
+      if (scope.bodyTimeout > 0) this.arm(scope.bodyTimeout, scope.headAt)
     }
     super.onResponseStart(controller, status, headers, message)
   }
 
   override onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#lane !== null) {
-      this.#lane.remove(this)
-      this.#lane.add(this)
-    }
+    if (this.timers !== null) this.timers.add(this, this.scope.exchange.now())
     super.onResponseData(controller, chunk)
   }
 
   override onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
-    this.#disarm()
+    this.disarm()
     super.onResponseEnd(controller, trailers)
   }
 
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
-    this.#disarm()
+    this.disarm()
     // REFUSED_STREAM is the server's word that it has not looked at the request (RFC 9113 §8.7).
     if ((error as { http2ErrorCode?: unknown } | null)?.http2ErrorCode === 7) this.scope.sent = false
     super.onResponseError(controller, error)
@@ -137,7 +134,11 @@ export function markEdged(dispatch: Dispatcher['dispatch']): Dispatcher['dispatc
 }
 
 function scopeFor(opts: Dispatcher.DispatchOptions): CallScope {
-  return scopeOf(opts) ?? new Exchange(opts)
+  const known = scopeOf(opts)
+  if (known !== null) return known
+  const exchange = new Exchange(opts)
+  exchange.runningAt = 0
+  return exchange
 }
 
 /** `dispatch` with an edge above it; as it is where it has one already. */

@@ -62,12 +62,13 @@ export class GuardedCall extends Relay implements TimerEntry {
   previousCall: GuardedCall | null = null
   nextCall: GuardedCall | null = null
 
-  readonly #plan: GuardPlan
-  readonly #ownsExchange: boolean
-  #permits: (Permit | null)[] = []
-  #waiting: Waiting | PromiseLike<Permit | null> | null = null
-  #waitingSince = 0
-  #settled = false
+  private readonly plan: GuardPlan
+  private readonly ownsExchange: boolean
+  private readonly permits: (Permit | null)[]
+  private admitted = 0
+  private waiting: Waiting | PromiseLike<Permit | null> | null = null
+  private waitingSince = 0
+  private settled = false
 
   constructor(
     plan: GuardPlan,
@@ -77,71 +78,73 @@ export class GuardedCall extends Relay implements TimerEntry {
     owns: boolean,
   ) {
     super(handler, scope)
-    this.#plan = plan
+    this.plan = plan
     this.opts = opts
-    this.#ownsExchange = owns
+    this.ownsExchange = owns
+    this.permits = new Array(plan.stages.length)
     plan.keeper?.begun(this)
   }
 
   /** Goes on with the stage after those already passed; hands the request on when there is none left. */
   enter(): boolean {
-    const { stages } = this.#plan
-    for (let at = this.#permits.length; at < stages.length; at++) {
+    const { stages } = this.plan
+    for (let at = this.admitted; at < stages.length; at++) {
       const stage = stages[at] as Stage
       let answer: Answer
       try {
         answer = stage.acquire(this.scope, this)
       } catch (error) {
-        return this.#refuse(error)
+        return this.refused(error)
       }
       // A stage may give the call up while it is asked (a deadline that has passed already).
       if (this.ended) {
-        this.#giveBack(answer)
+        this.giveBack(answer)
         return true
       }
-      if (answer !== null && isWaiting(answer)) return this.#wait(answer)
-      this.#permits.push(answer)
+      if (answer !== null && isWaiting(answer)) return this.queue(answer)
+      this.permits[this.admitted++] = answer
     }
-    return this.#plan.dispatch(this.opts, this)
+    return this.plan.dispatch(this.opts, this)
   }
 
-  #refuse(error: unknown): boolean {
+  private refused(error: unknown): boolean {
     const outcome = this.scope.refuse(error)
-    this.#settle(outcome)
+    this.settleAll(outcome)
     super.onResponseError(null, error as Error)
-    this.#finish()
+    this.finish()
     return true
   }
 
-  #wait(waiting: Waiting | PromiseLike<Permit | null>): boolean {
-    this.#waiting = waiting
-    this.#waitingSince = performance.now()
+  private queue(waiting: Waiting | PromiseLike<Permit | null>): boolean {
+    this.waiting = waiting
+    this.waitingSince = this.scope.exchange.now()
+    this.waitingSince = performance.now()
     if (this.context === null) this.start({})
     if (this.ended) return true
     waiting.then(
-      (permit) => this.#granted(waiting, permit),
-      (error) => this.#refusedLater(waiting, error),
+      (permit) => this.granted(waiting, permit),
+      (error) => this.refusedLater(waiting, error),
     )
     return true
   }
 
-  #waited(): void {
-    this.#waiting = null
-    this.scope.queuedMs += performance.now() - this.#waitingSince
+  private waited(): void {
+    this.waiting = null
+    this.scope.queuedMs += performance.now() - this.waitingSince
   }
 
-  #granted(waiting: unknown, permit: Permit | null): void {
-    if (this.#waiting !== waiting) {
-      this.#giveBack(permit)
+  private granted(waiting: unknown, permit: Permit | null): void {
+    if (this.waiting !== waiting) {
+      this.giveBack(permit)
       return
     }
-    this.#waited()
-    this.#permits.push(permit)
+    this.waited()
+    this.permits[this.admitted++] = permit
     // Whoever freed the place runs in a call of its own; what follows belongs to this one.
-    this.scope.exchange.context.runInAsyncScope(this.#goOn, this)
+    this.scope.exchange.run(this.goOn, this)
   }
 
-  #goOn(): void {
+  private goOn(): void {
     try {
       this.enter()
     } catch (error) {
@@ -149,14 +152,14 @@ export class GuardedCall extends Relay implements TimerEntry {
     }
   }
 
-  #refusedLater(waiting: unknown, error: unknown): void {
-    if (this.#waiting !== waiting) return
-    this.#waited()
-    this.scope.exchange.context.runInAsyncScope(this.#refuse, this, error)
+  private refusedLater(waiting: unknown, error: unknown): void {
+    if (this.waiting !== waiting) return
+    this.waited()
+    this.scope.exchange.run(this.refused, this, error)
   }
 
   // A permit that came for a call which is over.
-  #giveBack(answer: Answer): void {
+  private giveBack(answer: Answer): void {
     if (answer === null) return
     const { scope } = this
     const outcome = scope.outcome ?? scope.judgeError(this.reason)
@@ -170,13 +173,12 @@ export class GuardedCall extends Relay implements TimerEntry {
     }
   }
 
-  #settle(outcome: Outcome): void {
-    if (this.#settled) return
-    this.#settled = true
-    this.#stopUnreadTimer()
-    const permits = this.#permits
-    for (let at = permits.length - 1; at >= 0; at--) {
-      const permit = permits[at] as Permit | null
+  private settleAll(outcome: Outcome): void {
+    if (this.settled) return
+    this.settled = true
+    this.stopUnreadTimer()
+    for (let at = this.admitted - 1; at >= 0; at--) {
+      const permit = this.permits[at] as Permit | null
       if (permit === null) continue
       try {
         permit.settle(outcome, this.scope)
@@ -187,8 +189,9 @@ export class GuardedCall extends Relay implements TimerEntry {
     }
   }
 
-  #head(outcome: Outcome): void {
-    for (const permit of this.#permits) {
+  private tellHead(outcome: Outcome): void {
+    for (let at = 0; at < this.admitted; at++) {
+      const permit = this.permits[at] as Permit | null
       if (permit?.head === undefined) continue
       try {
         permit.head(outcome, this.scope)
@@ -198,9 +201,9 @@ export class GuardedCall extends Relay implements TimerEntry {
     }
   }
 
-  #finish(): void {
-    this.#plan.keeper?.ended(this)
-    if (this.#ownsExchange) this.scope.exchange.done = true
+  private finish(): void {
+    this.plan.keeper?.ended(this)
+    if (this.ownsExchange) this.scope.exchange.done = true
   }
 
   /** Gives the call up for a reason that is not the caller's. */
@@ -212,9 +215,9 @@ export class GuardedCall extends Relay implements TimerEntry {
   override abort(reason: Error): void {
     if (this.aborted || this.ended) return
     this.scope.abortedAs ??= 'cancelled'
-    const waiting = this.#waiting
+    const waiting = this.waiting
     if (waiting !== null) {
-      this.#waited()
+      this.waited()
       if ('cancel' in waiting) waiting.cancel()
     }
     this.scope.abortSignal(reason)
@@ -223,26 +226,26 @@ export class GuardedCall extends Relay implements TimerEntry {
 
   override pause(): void {
     super.pause()
-    const { unreadBodyTimeout } = this.#plan
-    if (unreadBodyTimeout > 0 && !this.#settled) lane(unreadBodyTimeout).add(this)
+    const { unreadBodyTimeout } = this.plan
+    if (unreadBodyTimeout > 0 && !this.settled) lane(unreadBodyTimeout).add(this)
   }
 
   override resume(): void {
-    this.#stopUnreadTimer()
+    this.stopUnreadTimer()
     super.resume()
   }
 
-  #stopUnreadTimer(): void {
-    if (this.timerAt !== 0) lane(this.#plan.unreadBodyTimeout).remove(this)
+  private stopUnreadTimer(): void {
+    if (this.timerAt !== 0) lane(this.plan.unreadBodyTimeout).remove(this)
   }
 
   /** Nobody has read the body for too long: what was held for it is given back, the body stays readable. */
   onTimer(): void {
     const { scope } = this
-    if (this.#settled || scope.outcome === null) return
+    if (this.settled || scope.outcome === null) return
     scope.bodyUnread = true
-    warnBodyUnread(scope.origin, this.#plan.unreadBodyTimeout)
-    scope.exchange.context.runInAsyncScope(this.#settle, this, scope.outcome)
+    warnBodyUnread(scope.origin, this.plan.unreadBodyTimeout)
+    scope.exchange.context.runInAsyncScope(this.settleAll, this, scope.outcome)
   }
 
   override onRequestUpgrade(
@@ -253,9 +256,9 @@ export class GuardedCall extends Relay implements TimerEntry {
   ): void {
     if (this.ended) return
     const outcome = this.scope.judgeHead(status, headers)
-    this.#head(outcome)
-    this.#settle(outcome)
-    this.#finish()
+    this.tellHead(outcome)
+    this.settleAll(outcome)
+    this.finish()
     super.onRequestUpgrade(controller, status, headers, socket)
   }
 
@@ -265,11 +268,11 @@ export class GuardedCall extends Relay implements TimerEntry {
     headers: IncomingHttpHeaders,
     message?: string,
   ): void {
-    if (status >= 200 && !this.ended && !this.#settled) {
+    if (status >= 200 && !this.ended && !this.settled) {
       const outcome = this.scope.judgeHead(status, headers)
-      this.#head(outcome)
+      this.tellHead(outcome)
       // No body will follow: whatever was held is free before the consumer hears of the head.
-      if (status === 204 || status === 304 || this.opts.method === 'HEAD') this.#settle(outcome)
+      if (status === 204 || status === 304 || this.opts.method === 'HEAD') this.settleAll(outcome)
     }
     super.onResponseStart(controller, status, headers, message)
   }
@@ -277,21 +280,21 @@ export class GuardedCall extends Relay implements TimerEntry {
   override onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     if (this.ended) return
     // Free before the consumer hears of the end: it may send its next request from there.
-    if (!this.#settled) this.#settle(this.scope.outcome ?? this.scope.judgeHead(200, {}))
+    if (!this.settled) this.settleAll(this.scope.outcome ?? this.scope.judgeHead(200, {}))
     super.onResponseEnd(controller, trailers)
-    this.#finish()
+    this.finish()
   }
 
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
     if (this.ended) return
-    if (!this.#settled) {
+    if (!this.settled) {
       const { scope } = this
-      this.#settle(scope.discarded && scope.outcome !== null ? scope.outcome : scope.judgeError(error))
+      this.settleAll(scope.discarded && scope.outcome !== null ? scope.outcome : scope.judgeError(error))
     }
     try {
       super.onResponseError(controller, error)
     } finally {
-      this.#finish()
+      this.finish()
     }
   }
 }
@@ -308,7 +311,9 @@ export function guardDispatch(
     const scope = scopeOf(given)
     if (scope !== null) return new GuardedCall(plan, given, handler, scope, false).enter()
     const exchange = new Exchange(given)
-    return new GuardedCall(plan, withScope(given, exchange), handler, exchange, true).enter()
+    const accepted = new GuardedCall(plan, withScope(given, exchange), handler, exchange, true).enter()
+    exchange.runningAt = 0
+    return accepted
   }
   return Object.defineProperty(dispatch, 'name', { value: name })
 }

@@ -46,16 +46,16 @@ interface RetryPlan {
 /** One attempt: a scope of its own, and the handler of what comes back for it. */
 class Attempt extends CallScope implements Dispatcher.DispatchHandler {
   readonly exchange: Exchange
-  readonly #call: RetriedCall
+  private readonly call: RetriedCall
   inner: Dispatcher.DispatchController | null = null
   /** Its terminal callback came: it can do nothing more. */
   over = false
-  #drained = 0
+  private drained = 0
 
   constructor(call: RetriedCall, exchange: Exchange, parent: CallScope) {
-    super(++exchange.attempts, parent.origin)
+    super(++exchange.attempts, parent.origin, exchange.now())
     this.exchange = exchange
-    this.#call = call
+    this.call = call
     this.attemptTimeout = parent.attemptTimeout
     this.bodyTimeout = parent.bodyTimeout
   }
@@ -76,7 +76,7 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
     this.inner = controller
     if (this.over) controller.abort(new Error('the attempt is over'))
-    else this.#call.onRequestStart(controller, context)
+    else this.call.onRequestStart(controller, context)
   }
 
   onRequestUpgrade(
@@ -87,10 +87,10 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
   ): void {
     if (this.over) return
     this.judgeHead(status, headers)
-    this.#call.commit(this)
+    this.call.commit(this)
     this.finish()
-    this.#call.onRequestUpgrade(controller, status, headers, socket)
-    this.#call.release()
+    this.call.onRequestUpgrade(controller, status, headers, socket)
+    this.call.release()
   }
 
   onResponseStart(
@@ -102,21 +102,21 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
     if (this.over) return
     this.inner = controller
     if (status < 200) {
-      this.#call.onResponseStart(controller, status, headers, message)
-    } else if (this.#call.accepts(this, this.judgeHead(status, headers))) {
-      this.#call.commit(this)
-      this.#call.onResponseStart(controller, status, headers, message)
+      this.call.onResponseStart(controller, status, headers, message)
+    } else if (this.call.accepts(this, this.judgeHead(status, headers))) {
+      this.call.commit(this)
+      this.call.onResponseStart(controller, status, headers, message)
     }
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.over) return
     if (!this.discarded) {
-      this.#call.onResponseData(controller, chunk)
+      this.call.onResponseData(controller, chunk)
       return
     }
-    this.#drained += chunk.length
-    if (this.#drained > drainLimit) this.giveUp(new Error('the answer is not wanted'))
+    this.drained += chunk.length
+    if (this.drained > drainLimit) this.giveUp(new Error('the answer is not wanted'))
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
@@ -125,10 +125,10 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
       this.finish()
       return
     }
-    this.#call.release()
+    this.call.release()
     this.exchange.observer?.end(this)
     // Over only after the consumer took the end: if it throws, undici goes on with onResponseError.
-    this.#call.onResponseEnd(controller, trailers)
+    this.call.onResponseEnd(controller, trailers)
     this.over = true
   }
 
@@ -140,23 +140,23 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
     }
     const outcome = this.judgeError(error)
     this.finish()
-    if (this.#call.accepts(this, outcome)) {
-      this.#call.commit(this)
-      this.#call.release()
-      this.#call.onResponseError(controller, error)
+    if (this.call.accepts(this, outcome)) {
+      this.call.commit(this)
+      this.call.release()
+      this.call.onResponseError(controller, error)
     }
   }
 
   onResponseStarted(): void {
-    this.#call.onResponseStarted()
+    this.call.onResponseStarted()
   }
 
   onBodySent(chunk: Buffer): void {
-    this.#call.onBodySent(chunk)
+    this.call.onBodySent(chunk)
   }
 
   onRequestSent(): void {
-    this.#call.onRequestSent()
+    this.call.onRequestSent()
   }
 }
 
@@ -167,14 +167,14 @@ class RetriedCall extends Relay implements RetryContext {
   backoff: Backoff | null = null
   refusal: RetryRefusal | null = null
 
-  readonly #plan: RetryPlan
-  readonly #opts: ScopedOptions
-  readonly #body: RecordedBody | null
-  readonly #ownsExchange: boolean
-  #current: Attempt | null = null
-  #committed = false
-  #timer: NodeJS.Timeout | undefined = undefined
-  #dueAt = 0
+  private readonly plan: RetryPlan
+  private readonly opts: ScopedOptions
+  private readonly body: RecordedBody | null
+  private readonly ownsExchange: boolean
+  private current: Attempt | null = null
+  private committed = false
+  private timer: NodeJS.Timeout | undefined = undefined
+  private dueAt = 0
 
   constructor(
     plan: RetryPlan,
@@ -184,33 +184,34 @@ class RetriedCall extends Relay implements RetryContext {
     owns: boolean,
   ) {
     super(handler, scope)
-    this.#plan = plan
+    this.plan = plan
     this.method = opts.method
-    this.#ownsExchange = owns
-    this.#body = plan.policy.maxAttempts > 1 ? recordBody(opts, scope.exchange, plan.replayLimit) : null
-    this.#opts = this.#body === null ? opts : ({ ...opts, body: this.#body } as unknown as ScopedOptions)
+    this.ownsExchange = owns
+    this.body = plan.policy.maxAttempts > 1 ? recordBody(opts, scope.exchange, plan.replayLimit) : null
+    this.opts = this.body === null ? opts : ({ ...opts, body: this.body } as unknown as ScopedOptions)
   }
 
   get idempotent(): boolean {
-    const opts = this.#opts
+    const opts = this.opts
     return (
       opts.idempotent === true ||
       opts.resilience?.idempotent === true ||
       headerOf(opts.headers, 'idempotency-key') !== undefined ||
-      this.#plan.policy.marks(() => requestOf(opts, this.scope.origin))
+      this.plan.policy.marks(() => requestOf(opts, this.scope.origin))
     )
   }
 
   get replayable(): boolean {
-    return this.#body?.replayable ?? true
+    return this.body?.replayable ?? true
   }
 
   get sent(): boolean {
-    return this.#current?.sent ?? false
+    return this.current?.sent ?? false
   }
 
   get remaining(): number {
-    return this.scope.exchange.deadlineAt - performance.now()
+    const { exchange } = this.scope
+    return exchange.deadlineAt - exchange.now()
   }
 
   /** Sends the next attempt. */
@@ -218,12 +219,12 @@ class RetriedCall extends Relay implements RetryContext {
     const { exchange } = this.scope
     const attempt = new Attempt(this, exchange, this.scope)
     attempt.backoffBefore = backoffBefore
-    this.#current = attempt
+    this.current = attempt
     this.attempt++
-    let opts = withScope(this.#opts, attempt)
+    let opts = withScope(this.opts, attempt)
     if (exchange.observer !== null) opts = exchange.observer.begin(attempt, opts)
     try {
-      return this.#plan.dispatch(opts, attempt)
+      return this.plan.dispatch(opts, attempt)
     } catch (error) {
       attempt.onResponseError(null, error as Error)
       return true
@@ -232,49 +233,50 @@ class RetriedCall extends Relay implements RetryContext {
 
   /** Whether an outcome is the call's; if not, the next attempt is on its way. */
   accepts(attempt: Attempt, outcome: Outcome): boolean {
-    if (this.#committed || this.ended || this.aborted) return true
-    if (outcome.kind === 'success' && !this.#plan.asksUser) return true
-    const delay = this.#plan.policy.decide(outcome, this)
+    if (this.committed || this.ended || this.aborted) return true
+    if (outcome.kind === 'success' && !this.plan.asksUser) return true
+    const delay = this.plan.policy.decide(outcome, this)
     if (delay < 0) {
       if (this.refusal !== null && outcome.kind !== 'success') this.scope.note('retry.refusal', this.refusal)
       return true
     }
     attempt.discarded = true
     this.scope.queuedMs += attempt.queuedMs
-    this.#backOff(delay)
+    this.backOff(delay)
     return false
   }
 
   /** The attempt's answer, or failure, is the call's: nothing else will be sent. */
   commit(attempt: Attempt): void {
-    if (!this.#committed) this.scope.queuedMs += attempt.queuedMs
-    this.#committed = true
+    if (!this.committed) this.scope.queuedMs += attempt.queuedMs
+    this.committed = true
     this.scope.adopt(attempt)
   }
 
   /** Lets go of the recorded body and, where this layer made it, of the exchange. */
   release(): void {
-    this.#body?.release()
-    if (this.#ownsExchange) this.scope.exchange.done = true
+    this.body?.release()
+    if (this.ownsExchange) this.scope.exchange.done = true
   }
 
-  #backOff(delay: number): void {
+  private backOff(delay: number): void {
     this.scope.exchange.backoffMs += delay
-    this.#dueAt = performance.now() + delay
-    this.#timer = setTimeout(wake, Math.ceil(delay), this, delay)
+    this.dueAt = performance.now() + delay
+    this.timer = setTimeout(wake, Math.ceil(delay), this, delay)
   }
 
   /** The backoff is over. */
   wake(delay: number): void {
-    const early = this.#dueAt - performance.now()
+    const early = this.dueAt - performance.now()
     if (early > 0) {
       // setTimeout may be a fraction of a millisecond early, and what a server asked for is not to be cut short.
-      this.#timer = setTimeout(wake, Math.ceil(early), this, delay)
+      this.timer = setTimeout(wake, Math.ceil(early), this, delay)
       return
     }
-    this.#timer = undefined
-    this.#current?.giveUp(new Error('the answer is not wanted'))
-    this.scope.exchange.context.runInAsyncScope(this.send, this, delay)
+    this.timer = undefined
+    this.current?.giveUp(new Error('the answer is not wanted'))
+    const { exchange } = this.scope
+    exchange.run(this.send, this, delay)
   }
 
   override abort(reason: Error): void {
@@ -282,8 +284,8 @@ class RetriedCall extends Relay implements RetryContext {
     this.aborted = true
     this.reason = reason
     this.scope.abortedAs ??= 'cancelled'
-    clearTimeout(this.#timer)
-    const attempt = this.#current
+    clearTimeout(this.timer)
+    const attempt = this.current
     if (attempt !== null && !attempt.over) {
       if (!attempt.discarded) attempt.abortedAs = this.scope.abortedAs
       attempt.inner?.abort(reason)
@@ -334,7 +336,9 @@ export function retry(options: RetryOptions = {}): Layer {
       const scope = scopeOf(given)
       if (scope !== null) return new RetriedCall(plan, given, handler, scope, false).send(0)
       const exchange = new Exchange(given)
-      return new RetriedCall(plan, withScope(given, exchange), handler, exchange, true).send(0)
+      const accepted = new RetriedCall(plan, withScope(given, exchange), handler, exchange, true).send(0)
+      exchange.runningAt = 0
+      return accepted
     }
   })
 }

@@ -81,7 +81,7 @@ class HeadWatcher implements Dispatcher.DispatchHandler {
     headers: IncomingHttpHeaders,
     message?: string,
   ): void {
-    if (status >= 200) this.#call.protocol = protocolOfHead(controller, headers)
+    this.#call.protocol = protocolOfHead(controller, headers)
     this.#handler.onResponseStart?.(controller, status, headers, message)
   }
 

@@ -11,8 +11,7 @@ function refuse(name: GlobalName, why: string): never {
   throw new TypeError(`installFetch: globalThis.${name} cannot be replaced: it is ${why}`)
 }
 
-/** @throws TypeError naming the first of the globals that is fixed. */
-export function checkGlobals(): void {
+function checkGlobals(): void {
   for (const name of names) {
     const found = Object.getOwnPropertyDescriptor(globalThis, name)
     if (found === undefined) {
@@ -56,10 +55,9 @@ export class GlobalSwap {
     return found?.get ? found.get.call(globalThis) : found?.value
   }
 
-  /** Does nothing the second time. */
+  /** Called once. */
   undo(): void {
     const position = swaps.indexOf(this)
-    if (position === -1) return
     swaps.splice(position, 1)
     const above = swaps[position]
     for (const name of names) {

@@ -3,7 +3,7 @@ import { createAgent } from '../dispatchers/agent.ts'
 import { compose } from '../dispatchers/compose.ts'
 import { standard } from '../standard.ts'
 import { checkDispatcher, createFetch } from './create-fetch.ts'
-import { checkGlobals, GlobalSwap } from './fetch-globals.ts'
+import { GlobalSwap } from './fetch-globals.ts'
 
 type Dispatcher = undici.Dispatcher
 type Fetch = (input: unknown, init: unknown) => Promise<Response>
@@ -65,7 +65,6 @@ export function installFetch(dispatcher?: Dispatcher): () => void {
   if (dispatcher !== undefined) {
     return install(checkDispatcher('installFetch: dispatcher', dispatcher), () => undefined)
   }
-  checkGlobals()
   const own = compose(createAgent(), standard())
   return install(own, () => {
     own.close().catch(() => undefined)

@@ -354,7 +354,7 @@ class HalfOpen {
 
   judge(probe: Probe, outcome: Outcome): void {
     const now = this.settings.now()
-    if (this.#end === null || this.expire(now)) return
+    if (this.expire(now)) return
     this.#probes.delete(probe)
     if (!counts(outcome)) return
     if (isFailure(outcome.kind) || isSlow(outcome, this.settings)) this.#finish(now, false)

@@ -59,9 +59,8 @@ function epochOf(fields: Record<string, string | undefined>, nowMs: number): num
 /** `undefined` for days that the month does not have. */
 function epochOfYear(fields: Record<string, string | undefined>, year: number): number | undefined {
   const date = new Date(0)
-  const day = Number(fields.day)
   const monthIndex = months.indexOf(String(fields.month))
-  date.setUTCFullYear(year, monthIndex, day)
-  if (date.getUTCMonth() !== monthIndex || date.getUTCDate() !== day) return undefined
+  date.setUTCFullYear(year, monthIndex, Number(fields.day))
+  if (date.getUTCMonth() !== monthIndex) return undefined
   return date.setUTCHours(Number(fields.hour), Number(fields.minute), Number(fields.second))
 }

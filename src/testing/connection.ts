@@ -1,6 +1,10 @@
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 
+// Node does not read on after GOAWAY, so the caller's own close goes unseen; and closing at once takes bytes from a
+// caller that has received but not yet read them. Go's server waits as long.
+const lingerMs = 1000
+
 /** One TCP connection to the server. */
 export class Connection {
   readonly number: number
@@ -23,30 +27,27 @@ export class Connection {
     this.raw.resetAndDestroy()
   }
 
-  /** Whether a new stream is taken on: not after a GOAWAY that left it out. */
-  streamOpened(id: number): boolean {
-    if (id > this.#lastStreamId) return false
+  streamOpened(id: number): void {
     this.#streams.add(id)
-    return true
   }
 
-  streamClosed(id: number | undefined): void {
-    if (id !== undefined) this.#streams.delete(id)
-    this.#closeWhenDrained()
+  streamClosed(id: number): void {
+    this.#streams.delete(id)
+    this.#lingerWhenDrained()
   }
 
-  /** Sends GOAWAY, lets the streams up to `lastStreamId` end, then closes the connection. */
+  /** Sends GOAWAY; the session takes no new streams then, and is closed some time after the last one taken on has ended. */
   goaway(code: number, lastStreamId: number): void {
     this.#lastStreamId = Math.min(lastStreamId, this.#lastStreamId)
     this.session?.goaway(code, this.#lastStreamId)
     for (const id of this.#streams) {
       if (id > this.#lastStreamId) this.#streams.delete(id)
     }
-    this.#closeWhenDrained()
+    this.#lingerWhenDrained()
   }
 
-  #closeWhenDrained(): void {
-    // Not session.close(): it would send another GOAWAY, with a higher last stream.
-    if (this.#lastStreamId !== Number.POSITIVE_INFINITY && this.#streams.size === 0) this.socket.destroySoon()
+  #lingerWhenDrained(): void {
+    if (this.#lastStreamId === Number.POSITIVE_INFINITY || this.#streams.size > 0) return
+    setTimeout(() => this.socket.destroySoon(), lingerMs).unref()
   }
 }

@@ -35,13 +35,16 @@ function headerLines(headers: HeaderValues): string {
 export class H1Reply implements Reply {
   readonly #response: ServerResponse
   readonly #connection: Connection
+  readonly #recording: Recording
   readonly tunnels: boolean
   #trailers: OutgoingHttpHeaders | undefined = undefined
 
   constructor(response: ServerResponse, connection: Connection, recording: Recording, tunnels = false) {
     this.#response = response
     this.#connection = connection
+    this.#recording = recording
     this.tunnels = tunnels
+    if (tunnels) response.on('finish', () => connection.socket.destroySoon())
     response.on('error', () => {})
     response.on('close', () => recording.settle(response.writableFinished, undefined))
   }
@@ -71,7 +74,6 @@ export class H1Reply implements Reply {
   }
 
   end(): void {
-    if (this.tunnels) this.#response.on('finish', () => this.#connection.socket.destroySoon())
     if (this.#trailers !== undefined) this.#response.addTrailers(this.#trailers)
     this.#response.end()
   }
@@ -109,8 +111,8 @@ export class H1Reply implements Reply {
 
   tunnel(): void {
     const { socket } = this.#connection
-    this.#response.end()
     this.#response.detachSocket(socket)
+    socket.on('close', () => this.#recording.settle(true, undefined))
     socket.pipe(socket)
   }
 }

@@ -7,6 +7,9 @@ import type { GoAway, HeaderValues } from './step.ts'
 
 const { NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM } = constants
 
+// What goes out in one DATA frame counts as sent; more may wait for the caller's flow control.
+const oneFrame = 16_384
+
 /** Reads an HTTP/2 request into its recording. */
 export function recordH2(stream: ServerHttp2Stream, recording: Recording): void {
   stream.on('data', (chunk: Buffer) => recording.take(chunk))
@@ -19,17 +22,22 @@ export function recordH2(stream: ServerHttp2Stream, recording: Recording): void 
 /** Answers over HTTP/2. */
 export class H2Reply implements Reply {
   readonly #stream: ServerHttp2Stream
+  readonly #streamId: number
   readonly #connection: Connection
   readonly tunnels: boolean
+  // Not writableFinished: it may still be false when a stream closes that was answered, or true for one that was reset.
+  #sent = false
 
   constructor(stream: ServerHttp2Stream, connection: Connection, recording: Recording) {
     this.#stream = stream
+    this.#streamId = recording.streamId
     this.#connection = connection
     this.tunnels = recording.method === 'CONNECT'
     stream.on('error', () => {})
+    connection.streamOpened(recording.streamId)
     stream.on('close', () => {
-      recording.settle(stream.writableFinished && stream.headersSent, stream.rstCode)
-      connection.streamClosed(stream.id)
+      connection.streamClosed(recording.streamId)
+      recording.settle(this.#sent, stream.rstCode)
     })
   }
 
@@ -55,13 +63,24 @@ export class H2Reply implements Reply {
   }
 
   end(): void {
+    this.#sent = true
     this.#stream.end()
   }
 
   answer(status: number, headers: OutgoingHttpHeaders, body: Uint8Array | undefined): void {
     headers[':status'] = status
-    this.#stream.respond(headers, { endStream: body === undefined || body.length === 0 })
-    if (body !== undefined && body.length > 0) this.#stream.end(body)
+    const empty = body === undefined || body.length === 0
+    this.#stream.respond(headers, { endStream: empty })
+    if (empty) {
+      this.#sent = true
+    } else if (body.length <= oneFrame) {
+      this.#sent = true
+      this.#stream.end(body)
+    } else {
+      this.#stream.write(body, (error) => {
+        if (!error) this.end()
+      })
+    }
   }
 
   reset(code: number): void {
@@ -76,9 +95,9 @@ export class H2Reply implements Reply {
     this.#stream.close(NGHTTP2_REFUSED_STREAM)
   }
 
-  goaway({ code = 0, lastStreamId = this.#stream.id! }: GoAway): boolean {
+  goaway({ code = 0, lastStreamId = this.#streamId }: GoAway): boolean {
     this.#connection.goaway(code, lastStreamId)
-    return this.#stream.id! <= lastStreamId
+    return this.#streamId <= lastStreamId
   }
 
   destroyConnection(): void {
@@ -92,6 +111,7 @@ export class H2Reply implements Reply {
   }
 
   tunnel(): void {
+    this.#sent = true
     this.#stream.pipe(this.#stream)
   }
 }

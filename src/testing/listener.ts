@@ -1,11 +1,13 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type IncomingHttpHeaders, performServerHandshake, type ServerHttp2Stream } from 'node:http2'
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import type { Certificate } from './certificate.ts'
 import { Connection } from './connection.ts'
 import { H1Reply, recordH1, tunnelResponse } from './h1-reply.ts'
 import { H2Reply, recordH2 } from './h2-reply.ts'
+import { holdPort } from './port-hold.ts'
 import { Recording } from './recorded-request.ts'
 import type { Reply } from './reply.ts'
 
@@ -39,6 +41,11 @@ const http2Options = {
   maxSessionMemory: 1024,
 }
 
+// Lets callers in this process read that their connections are gone.
+async function callersSee(): Promise<void> {
+  for (let turns = 0; turns < 4; turns++) await turn()
+}
+
 /** One port: accepts connections, speaks both protocols, and hands over each request with the means to answer it. */
 export class Listener {
   readonly connections = new Set<Connection>()
@@ -52,6 +59,7 @@ export class Listener {
   readonly #open = new Set<Recording>()
   #requests = 0
   #port = 0
+  #releasePort: () => void = () => {}
 
   constructor(options: ListenerOptions) {
     this.#options = options
@@ -59,8 +67,8 @@ export class Listener {
     this.#server =
       certificate === undefined ? this.#listenInCleartext(protocol) : this.#listenOnTls(protocol, certificate)
     this.#http.on('request', (incoming, response) => this.#onH1(incoming, response, false))
-    this.#http.on('upgrade', (incoming) => this.#onTunnel(incoming))
-    this.#http.on('connect', (incoming) => this.#onTunnel(incoming))
+    this.#http.on('upgrade', (incoming, _socket, first) => this.#onTunnel(incoming, first))
+    this.#http.on('connect', (incoming, _socket, first) => this.#onTunnel(incoming, first))
     this.#http.on('clientError', (_error, socket) => socket.destroy())
   }
 
@@ -68,28 +76,45 @@ export class Listener {
     return this.#port
   }
 
-  listen(): Promise<void> {
-    return new Promise((resolve, reject) => {
+  /** Starts to listen, the first time on a free port, later on the same one. */
+  async listen(): Promise<void> {
+    if (this.#server.listening) return
+    await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen(this.#port, '127.0.0.1', () => {
         this.#server.off('error', reject)
-        this.#port = (this.#server.address() as AddressInfo).port
         resolve()
       })
     })
+    this.#port = (this.#server.address() as AddressInfo).port
+    this.#releasePort()
   }
 
-  resetConnections(): void {
+  async resetConnections(): Promise<void> {
     this.#breakOpenRequests()
     for (const connection of this.connections) connection.reset()
+    await callersSee()
   }
 
-  /** Stops listening and destroys what is open. */
+  /** Stops listening, destroys what is open, and keeps the port for `listen()`. */
+  async refuse(): Promise<void> {
+    if (!this.#server.listening) return
+    await this.#stop()
+    this.#releasePort = await holdPort(this.#port)
+  }
+
+  /** Stops listening, and destroys what is open. */
   async close(): Promise<void> {
+    this.#releasePort()
+    if (this.#server.listening) await this.#stop()
+  }
+
+  async #stop(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#breakOpenRequests()
     for (const { raw } of this.connections) raw.destroy()
     await closed
+    await callersSee()
   }
 
   #breakOpenRequests(): void {
@@ -155,9 +180,11 @@ export class Listener {
     })
   }
 
-  #onTunnel(incoming: IncomingMessage): void {
+  #onTunnel(incoming: IncomingMessage, first: Buffer): void {
     const connection = this.#bySocket.get(incoming.socket)
-    if (connection !== undefined) this.#onH1(incoming, tunnelResponse(incoming, connection), true)
+    if (connection === undefined) return
+    if (first.length > 0) connection.socket.unshift(first)
+    this.#onH1(incoming, tunnelResponse(incoming, connection), true)
   }
 
   #onH1(incoming: IncomingMessage, response: ServerResponse, tunnels: boolean): void {
@@ -182,7 +209,6 @@ export class Listener {
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ): void {
-    if (!connection.streamOpened(stream.id!)) return
     const recording = this.#record({
       method: headers[':method']!,
       path: headers[':path'] ?? headers[':authority']!,

@@ -85,6 +85,10 @@ export async function play(step: StepOptions, request: Recording, reply: Reply):
 async function playHeadAndBody(step: StepOptions, request: Recording, reply: Reply): Promise<void> {
   const { status = 200, trailers, bodyDelay = 0 } = step
   const headers = headersOf(step, request)
+  if (reply.tunnels && (status === 101 || (request.method === 'CONNECT' && status < 300))) {
+    reply.head(status, headers, undefined)
+    return reply.tunnel()
+  }
   const fault = bodyFault(step, request, reply)
   const bodyless = request.method === 'HEAD' || status === 204 || status === 304
   const body = step.echo ? echoOf(request) : (step.body ?? (fault === undefined ? '' : filling))
@@ -94,11 +98,6 @@ async function playHeadAndBody(step: StepOptions, request: Recording, reply: Rep
   }
   if (fault === undefined && (bodyless || (whole !== undefined && trailers === undefined && bodyDelay === 0))) {
     return reply.answer(status, headers, bodyless ? undefined : whole)
-  }
-  if (reply.tunnels && (status === 101 || (request.method === 'CONNECT' && status < 300))) {
-    delete headers['content-length']
-    reply.head(status, headers, undefined)
-    return reply.tunnel()
   }
   reply.head(status, headers, trailers)
   if (!bodyless) {

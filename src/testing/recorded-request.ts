@@ -149,7 +149,7 @@ export class Recording implements RecordedRequest {
   settle(answered: boolean, rstCode: number | undefined): void {
     if (this.end !== undefined) return
     this.finish(false)
-    this.end = { how: this.faulted ? 'faulted' : answered ? 'answered' : 'aborted', rstCode }
+    this.end = { how: answered ? 'answered' : this.faulted ? 'faulted' : 'aborted', rstCode }
     this.#close(this.end)
   }
 }

@@ -189,14 +189,17 @@ export class TestServer implements AsyncDisposable {
     })
   }
 
-  /** Resets every open connection (TCP RST), and goes on listening. */
-  resetConnections(): void {
-    this.#listener.resetConnections()
+  /** Resets every open connection (TCP RST), and goes on listening. Callers in this process know of it when it resolves. */
+  resetConnections(): Promise<void> {
+    return this.#listener.resetConnections()
   }
 
-  /** Closes every open connection and refuses new ones (ECONNREFUSED), until `resume()`. */
+  /**
+   * Closes every open connection and refuses new ones (ECONNREFUSED), until `resume()`. Callers in this process know of it
+   * when it resolves.
+   */
   refuseConnections(): Promise<void> {
-    return this.#listener.close()
+    return this.#listener.refuse()
   }
 
   /** Listens again, on the same port. */

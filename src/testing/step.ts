@@ -86,7 +86,7 @@ export interface StepOptions {
   readonly hang?: 'head' | 'body'
   /** HTTP/2: RST_STREAM with REFUSED_STREAM, at once. HTTP/1.1: closes the connection without an answer. */
   readonly refuse?: boolean
-  /** HTTP/2: sends GOAWAY at once, then answers; the connection closes after its last stream. HTTP/1.1: answers with `connection: close`. */
+  /** HTTP/2: sends GOAWAY at once, then answers; closes the connection 1 s after its last stream. HTTP/1.1: answers with `connection: close`. */
   readonly goaway?: GoAway
   /** Closes the whole connection, without GOAWAY: every stream on it dies. */
   readonly destroySession?: FaultPoint

@@ -47,25 +47,26 @@ export interface Sdk {
 }
 
 const require = createRequire(import.meta.url)
+const install = `npm install ${Object.entries(packages)
+  .map(([name, version]) => `${name}@${version}`)
+  .join(' ')}`
 
 // Loaded at the call and not by import, so that the kit can be imported without it, and its absence explained.
-function load(name: keyof typeof packages, otherwise: string): unknown {
+function load(from: NodeJS.Require, name: string, advice: string): unknown {
   try {
-    return require(name)
+    return from(name)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     if (code !== 'MODULE_NOT_FOUND' || !message.includes(`'${name}'`)) throw error
-    const install = Object.entries(packages).map(([each, version]) => `${each}@${version}`)
-    throw new Error(`startTracing: ${name} is not installed: npm install ${install.join(' ')}${otherwise}`, {
-      cause: error,
-    })
+    throw new Error(`startTracing: ${name} is not installed${advice}`, { cause: error })
   }
 }
 
 /** Loads the SDK. Throws an error that names what to install where it is missing. */
 export function loadSdk(): Sdk {
-  const node = load('@opentelemetry/sdk-node', '') as SdkNode
-  const beside = createRequire(require.resolve('@opentelemetry/sdk-node'))
+  const node = load(require, '@opentelemetry/sdk-node', `: ${install}`) as SdkNode
+  const fromSdk = createRequire(require.resolve('@opentelemetry/sdk-node'))
+  const beside = (name: string) => load(fromSdk, name, ` with this version of @opentelemetry/sdk-node: ${install}`)
   const { getNumberFromEnv } = beside('@opentelemetry/core') as { getNumberFromEnv: Sdk['numberFromEnv'] }
   return {
     node,
@@ -83,5 +84,6 @@ export function loadSdk(): Sdk {
 
 /** Loads the instrumentation for traffic that does not pass through the kit. Throws like {@link loadSdk}. */
 export function loadInstrumentation(): InstrumentationUndici {
-  return load('@opentelemetry/instrumentation-undici', ', or pass instrumentUndici: false') as InstrumentationUndici
+  const advice = `: ${install}, or pass instrumentUndici: false`
+  return load(require, '@opentelemetry/instrumentation-undici', advice) as InstrumentationUndici
 }

@@ -1,3 +1,4 @@
+import { sensitiveHeaders } from 'node:http2'
 import { type Dispatcher, interceptors, MockAgent, fetch as plainFetch, request } from 'undici'
 import { describe, expect, it } from 'vitest'
 import { protocolOfHead } from '../../src/dispatchers/protocol.ts'
@@ -101,6 +102,10 @@ describe.each(protocols)('protocolOf over $protocol', ({ protocol, version }) =>
   })
 })
 
+class Kept {
+  readonly rawHeaders = [Buffer.from('x-a'), Buffer.from('1')]
+}
+
 describe('protocolOf', () => {
   it('36: tells the protocol of the last hop of a redirect', async () => {
     const { server: last, agent } = await serve({ protocol: 'h2' })
@@ -137,6 +142,7 @@ describe('protocolOf', () => {
     ['a controller without raw headers', [{}, {}]],
     ['raw headers that are null', [{ rawHeaders: null }, null]],
     ['raw headers that are an object of nobody', [{ rawHeaders: {} }, {}]],
+    ['what a cache kept of HTTP/2, behind any controller', [new Kept(), { [sensitiveHeaders]: [] }]],
   ])('36: knows none from %s', (_name, head) => {
     expect(protocolOfHead(...head)).toBeUndefined()
   })

@@ -23,8 +23,8 @@ const rooms: ReadonlyMap<string, Room> = new Map([
   ['src/policies/', { uses: [], never: /^(undici|@opentelemetry\/.*)$/ }],
   ['src/dispatchers/', { uses: ['src/policies/'], never: openTelemetry }],
   ['src/tracing/', { uses: ['src/policies/', 'src/dispatchers/'], never: nothing }],
-  ['src/standard.ts', { uses: ['src/dispatchers/', 'src/tracing/'], never: openTelemetry }],
-  ['src/fetch/', { uses: ['src/dispatchers/', 'src/standard.ts'], never: openTelemetry }],
+  ['src/standard.ts', { uses: ['src/policies/', 'src/dispatchers/', 'src/tracing/'], never: openTelemetry }],
+  ['src/fetch/', { uses: ['src/policies/', 'src/dispatchers/', 'src/standard.ts'], never: openTelemetry }],
   ['src/testing/', { uses: ['src/policies/options.ts'], never: openTelemetry }],
   ['src/index.ts', { uses: ['src/'], never: nothing }],
 ])

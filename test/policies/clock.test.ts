@@ -20,8 +20,9 @@ class Entry implements TimerEntry {
 const fake = () => vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'Date'] })
 
 afterEach(() => {
-  vi.useRealTimers()
+  // First what was put upon the driven clock, then the clock.
   vi.restoreAllMocks()
+  vi.useRealTimers()
 })
 
 describe('a lane on a driven clock', () => {
@@ -144,6 +145,7 @@ describe('a lane on a driven clock', () => {
   })
 
   it('holds for a duration that no timer can', () => {
+    const set = vi.spyOn(globalThis, 'setTimeout')
     const fired: string[] = []
     const timers = new TimerLane(2 ** 31 + 10_000, false)
     timers.add(new Entry(() => fired.push('late')))
@@ -151,6 +153,7 @@ describe('a lane on a driven clock', () => {
     expect(fired).toEqual([])
     vi.advanceTimersByTime(1)
     expect(fired).toEqual(['late'])
+    for (const [, delay] of set.mock.calls) expect(delay).toBeLessThan(2 ** 31)
   })
 
   it('works on after the clock under it was swapped', () => {
@@ -162,6 +165,20 @@ describe('a lane on a driven clock', () => {
     timers.add(new Entry(() => fired.push('after')))
     vi.advanceTimersByTime(1000)
     expect(fired).toContain('after')
+  })
+
+  it('keeps one timer also where two clocks run', () => {
+    const timers = new TimerLane(100, false)
+    timers.add(new Entry())
+    const original = setTimeout
+    vi.spyOn(globalThis, 'setTimeout').mockImplementation(((run: () => void, delay: number, ...rest: unknown[]) =>
+      original(run, delay, ...(rest as []))) as typeof setTimeout)
+    timers.add(new Entry())
+    expect(vi.getTimerCount()).toBe(2)
+    vi.advanceTimersByTime(50)
+    timers.add(new Entry())
+    vi.advanceTimersByTime(50)
+    expect(vi.getTimerCount()).toBe(1)
   })
 
   it('agrees with a naive schedule over random histories', () => {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createExports } from '../../src/tracing/export.ts'
-import { loadSdk } from '../../src/tracing/sdk.ts'
+import { type ExporterClass, loadSdk } from '../../src/tracing/sdk.ts'
 import { run } from './start-child.ts'
 import { type Receiver, startReceiver } from './start-receiver.ts'
 
@@ -98,6 +98,21 @@ describe('destination', () => {
     expect(made.map((each) => each.destination)).toEqual([destination])
     expect(warn).not.toHaveBeenCalled()
     await made[0]?.exporter.shutdown()
+  })
+
+  it.each([
+    ['5 s', {}, 5_000],
+    ['what OTEL_EXPORTER_OTLP_TIMEOUT says', { OTEL_EXPORTER_OTLP_TIMEOUT: '7000' }, undefined],
+  ])('gets each export for at most %s', (_what, variables, timeoutMillis) => {
+    for (const [variable, value] of Object.entries(variables)) vi.stubEnv(variable, value)
+    const made = vi.fn()
+    class Recorded {
+      constructor(settings?: object) {
+        made(settings)
+      }
+    }
+    createExports({ ...loadSdk(), exporter: () => Recorded as unknown as ExporterClass }, {}, vi.fn(), vi.fn())
+    expect(made.mock.calls[0]?.[0].timeoutMillis).toBe(timeoutMillis)
   })
 
   it('warns of a variable that is no URL, and goes to the default', async () => {
@@ -198,13 +213,20 @@ it('OTEL_SDK_DISABLED starts nothing at all', async () => {
   expect(exports).toEqual([])
 })
 
-it('metrics are sent only where OTEL_METRICS_EXPORTER asks for them', async () => {
+it.each([
+  ['only traces are sent', {}, ['/', '/v1/traces']],
+  ['OTEL_METRICS_EXPORTER adds metrics', { OTEL_METRICS_EXPORTER: 'otlp' }, ['/', '/v1/metrics', '/v1/traces']],
+  ['OTEL_LOGS_EXPORTER adds logs', { OTEL_LOGS_EXPORTER: 'otlp' }, ['/', '/v1/logs', '/v1/traces']],
+])('%s', async (_what, variables, paths) => {
   const { endpoint, exports } = await withReceiver()
   const body = `
+    import { logs } from '@opentelemetry/api'
     const telemetry = startTracing()
     await (await fetch(${JSON.stringify(endpoint)})).text()
+    logs.getLogger('test').emit({ body: 'hello' })
     await telemetry.shutdown()
   `
-  await run(body, { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_METRICS_EXPORTER: 'otlp' }).ended
-  expect(exports.map(({ path }) => path).toSorted()).toEqual(['/', '/v1/metrics', '/v1/traces'])
+  const { stderr } = await run(body, { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, ...variables }).ended
+  expect(stderr).toBe('')
+  expect(exports.map(({ path }) => path).toSorted()).toEqual(paths)
 })

@@ -19,7 +19,9 @@ const globals = () => ({
   fields: propagation.fields().length > 0,
   signals: process.listenerCount('SIGTERM'),
   channels: channel('undici:request:create').hasSubscribers,
-  logs: commonJs.logs.getLoggerProvider().constructor.name,
+  registered: Object.keys((globalThis as Record<symbol, object>)[Symbol.for('opentelemetry.js.api.1')] ?? {}).filter(
+    (name) => name !== 'version',
+  ),
 })
 
 let telemetry: Telemetry | undefined
@@ -43,7 +45,11 @@ afterEach(async () => {
 })
 
 describe('globals', () => {
-  it('are taken back by shutdown, every one', async () => {
+  it.each([
+    ['as it is', {}],
+    ['with all that variables can add', { OTEL_LOG_LEVEL: 'error', OTEL_METRICS_EXPORTER: 'console' }],
+  ])('are taken back by shutdown, every one, %s', async (_how, variables) => {
+    for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value)
     const before = globals()
     start()
     expect(globals()).toMatchObject({

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { packages } from '../../src/tracing/sdk.ts'
 import { type StartTracingOptions, startTracing } from '../../src/tracing/start.ts'
 import { run } from './start-child.ts'
@@ -60,11 +60,13 @@ describe('packages', () => {
 
 describe('where a package is missing', () => {
   let folder = ''
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'roundtripper-start-'))
+  })
   afterEach(() => rmSync(folder, { recursive: true }))
 
   /** What startTracing throws in a project that has only these packages beside the kit. */
   async function messageWith(installed: readonly string[]): Promise<string> {
-    folder = mkdtempSync(join(tmpdir(), 'roundtripper-start-'))
     for (const part of ['tracing', 'policies'])
       cpSync(path(`src/${part}`), join(folder, 'src', part), { recursive: true })
     mkdirSync(join(folder, 'node_modules/@opentelemetry'), { recursive: true })
@@ -87,6 +89,16 @@ describe('where a package is missing', () => {
   it('names the instrumentation to install, or the option to go without', async () => {
     expect(await messageWith(['@opentelemetry/api', '@opentelemetry/sdk-node'])).toBe(
       'startTracing: @opentelemetry/instrumentation-undici is not installed: npm install @opentelemetry/sdk-node@0.301.0 @opentelemetry/instrumentation-undici@0.34.0, or pass instrumentUndici: false',
+    )
+  })
+
+  it('names the versions that fit where another SDK is installed', async () => {
+    const other = join(folder, 'node_modules/@opentelemetry/sdk-node')
+    mkdirSync(other, { recursive: true })
+    writeFileSync(join(other, 'package.json'), '{ "name": "@opentelemetry/sdk-node" }')
+    writeFileSync(join(other, 'index.js'), '')
+    expect(await messageWith(['@opentelemetry/api'])).toBe(
+      'startTracing: @opentelemetry/core is not installed with this version of @opentelemetry/sdk-node: npm install @opentelemetry/sdk-node@0.301.0 @opentelemetry/instrumentation-undici@0.34.0',
     )
   })
 })
