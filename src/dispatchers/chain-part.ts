@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici'
-import type { Stage } from './guard.ts'
+import type { Stage } from './guarded-call.ts'
 import type { Layer } from './relay.ts'
 
 /** What `compose` knows of a layer of the kit: enough to check a chain, and to fold what can be folded. */

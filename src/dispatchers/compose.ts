@@ -2,9 +2,10 @@ import { Dispatcher, errors } from 'undici'
 import type { ChainPart } from './chain-part.ts'
 import { chainPartOf } from './chain-part.ts'
 import { checkChain } from './check-chain.ts'
-import { markEdged, withEdge } from './edge.ts'
+import { markEdged } from './edge.ts'
 import type { ScopedOptions } from './exchange.ts'
-import { type CallKeeper, type GuardedCall, guardDispatch, type Stage } from './guard.ts'
+import { guardDispatch, withEdge } from './guard.ts'
+import type { CallKeeper, GuardedCall, Stage } from './guarded-call.ts'
 import type { Layer } from './relay.ts'
 
 /** What `compose` takes: layers, lists of layers, and nothing (`null`, `undefined`, `false`), which is left out. */
@@ -74,7 +75,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   // Adjacent stages become one guard, and the outermost guard is there in any case: it keeps the calls for close() and
   // destroy(), and sees to it that the consumer is given one controller.
   #build(layers: readonly Layer[]): Dispatcher['dispatch'] {
-    let dispatch = withEdge(this.#inner.dispatch.bind(this.#inner))
+    let dispatch: Dispatcher['dispatch'] = this.#inner.dispatch.bind(this.#inner)
     let run: Stage[] = []
     for (let at = layers.length - 1; at >= 0; at--) {
       const stages = this.#parts[at]?.stages
@@ -82,7 +83,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
         run.unshift(...stages)
         continue
       }
-      if (run.length > 0) dispatch = markEdged(guardDispatch(run, dispatch, null))
+      dispatch = run.length > 0 ? guardDispatch(run, dispatch, null) : withEdge(dispatch)
       run = []
       dispatch = applyForeign(layers[at] as Layer, dispatch, this.#origin)
     }
@@ -98,8 +99,9 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
       if ((opts as { dispatcher?: unknown }).dispatcher !== undefined) {
         throw new errors.InvalidArgumentError('opts.dispatcher belongs to undici.request and fetch, not to dispatch')
       }
-      if (this.destroyed) throw new errors.ClientDestroyedError()
-      if (this.closed) throw new errors.ClientClosedError()
+      // The agent below answers for itself.
+      if (this.#destroying !== null) throw new errors.ClientDestroyedError()
+      if (this.#closing !== null) throw new errors.ClientClosedError()
     } catch (error) {
       handler.onResponseError?.(null as never, error as Error)
       return false

@@ -3,7 +3,8 @@ import { DeadlineExceededError } from '../policies/errors.ts'
 import { checkDuration } from '../policies/options.ts'
 import type { Permit } from '../policies/policy.ts'
 import type { CallScope } from './exchange.ts'
-import { type GuardedCall, stageLayer } from './guard.ts'
+import { stageLayer } from './guard.ts'
+import type { GuardedCall } from './guarded-call.ts'
 import type { Layer } from './relay.ts'
 
 /** Milliseconds a call may take, unless told otherwise. */

@@ -1,80 +1,80 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
-import { lane, type TimerEntry, type TimerLane } from '../policies/clock.ts'
 import { AttemptTimeoutError, BodyTimeoutError } from '../policies/errors.ts'
 import { TakenHeaders } from './connection-headers.ts'
-import { type CallScope, Exchange, type ScopedOptions, scopeOf } from './exchange.ts'
+import { GuardedCall } from './guarded-call.ts'
 import { peerOf } from './peers.ts'
 import { protocolOfHead } from './protocol.ts'
-import { Relay } from './relay.ts'
+import type { Relay } from './relay.ts'
 import { sendableBody } from './replay.ts'
 import { checkRequest } from './validate.ts'
 
 /**
- * The innermost step of every chain. It gives the consumer a controller at once (undici has one only when connected),
- * so that a timeout, a deadline or an abort can always act; checks the request before a connection is used; runs the
- * attempt's clock and the body's; and notes whether the request ever went out.
+ * The innermost guard of every chain, next to the transport. It gives the consumer a controller at once (undici has one
+ * only when connected), so that a timeout, a deadline or an abort can always act; checks the request before a connection
+ * is used; runs the attempt's clock and the body's; and notes whether the request ever went out.
  */
-class Edge extends Relay implements TimerEntry {
-  timerAt = 0
-  timerNext: TimerEntry | null = null
-  timerPrev: TimerEntry | null = null
-  taken: TakenHeaders | null = null
-  private timers: TimerLane | null = null
+export class Edge extends GuardedCall {
+  private taken: TakenHeaders | null = null
 
-  run(dispatch: Dispatcher['dispatch'], given: ScopedOptions, carriesConnectionHeaders: boolean): boolean {
+  protected override handOn(): boolean {
     const { scope } = this
+    const checked = checkRequest(this.opts, scope.origin)
+    if (typeof checked !== 'boolean') {
+      this.onResponseError(null, checked)
+      return true
+    }
+    if (scope.outcome !== null) {
+      // A foreign layer above (a redirect, undici's retry) sends again within the same scope: judged anew.
+      scope.outcome = null
+      scope.headAt = 0
+    }
     scope.edge = this
-    this.start({})
+    if (this.context === null) this.start({})
     if (this.ended) return true
     scope.startedAt = scope.exchange.now()
     if (scope.attemptTimeout > 0) this.arm(scope.attemptTimeout, scope.startedAt)
     try {
-      let opts = sendableBody(given, scope.exchange)
-      if (!carriesConnectionHeaders) return dispatch(opts, this)
-      this.taken = new TakenHeaders(scope.origin)
-      opts = this.taken.takeFrom(opts)
-      return this.taken.dispatch(dispatch, opts, this)
+      return this.send(checked)
     } catch (error) {
       this.onResponseError(null, error as Error)
       return true
     }
   }
 
-  private arm(duration: number, now: number): void {
-    this.timers = lane(duration)
-    this.timers.add(this, now)
+  private send(carriesConnectionHeaders: boolean): boolean {
+    const { scope, plan } = this
+    const opts = sendableBody(this.opts, scope.exchange)
+    if (!carriesConnectionHeaders) return plan.dispatch(opts, this)
+    this.taken = new TakenHeaders(scope.origin)
+    return this.taken.dispatch(plan.dispatch, this.taken.takeFrom(opts), this)
   }
 
-  private disarm(): void {
-    if (this.timers === null) return
-    this.timers.remove(this)
-    this.timers = null
-  }
-
-  onTimer(): void {
-    this.timers = null
+  override onTimer(): void {
+    // Paused after the head, the timer is the one for a body that nobody reads.
+    if (this.headSeen && this.paused) {
+      super.onTimer()
+      return
+    }
     const { scope } = this
     const { origin } = scope
     scope.abortedAs ??= 'timeout'
     this.abort(
-      scope.headAt === 0
-        ? new AttemptTimeoutError(`No response head from ${origin} within ${scope.attemptTimeout} ms`, { origin })
-        : new BodyTimeoutError(`No bytes of the body from ${origin} for ${scope.bodyTimeout} ms`, { origin }),
+      this.headSeen
+        ? new BodyTimeoutError(`No bytes of the body from ${origin} for ${scope.bodyTimeout} ms`, { origin })
+        : new AttemptTimeoutError(`No response head from ${origin} within ${scope.attemptTimeout} ms`, { origin }),
     )
   }
 
   override pause(): void {
     // A body that the consumer holds back is not late.
-    if (this.scope.headAt !== 0) this.disarm()
+    if (this.headSeen) this.disarm()
     super.pause()
   }
 
   override resume(): void {
     super.resume()
-    if (this.scope.headAt !== 0 && this.scope.bodyTimeout > 0 && !this.ended && this.timers === null) {
-      this.arm(this.scope.bodyTimeout, performance.now())
-    }
+    if (this.headSeen && this.scope.bodyTimeout > 0 && !this.ended) this.arm(this.scope.bodyTimeout)
   }
 
   override onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
@@ -85,8 +85,7 @@ class Edge extends Relay implements TimerEntry {
   }
 
   override onRequestUpgrade(...args: Parameters<Relay['onRequestUpgrade']>): void {
-    this.disarm()
-    this.scope.headAt = performance.now()
+    this.scope.headAt = this.scope.exchange.now()
     super.onRequestUpgrade(...args)
   }
 
@@ -99,6 +98,7 @@ class Edge extends Relay implements TimerEntry {
     if (status >= 200 && !this.ended) {
       const { scope } = this
       this.disarm()
+      this.headSeen = true
       scope.headAt = scope.exchange.now()
       scope.protocol = protocolOfHead(controller, headers)
       if (scope.exchange.observer !== null) scope.peer = peerOf(scope.origin)
@@ -108,17 +108,11 @@ class Edge extends Relay implements TimerEntry {
   }
 
   override onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.timers !== null) this.timers.add(this, this.scope.exchange.now())
+    this.rearm()
     super.onResponseData(controller, chunk)
   }
 
-  override onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
-    this.disarm()
-    super.onResponseEnd(controller, trailers)
-  }
-
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
-    this.disarm()
     // REFUSED_STREAM is the server's word that it has not looked at the request (RFC 9113 §8.7).
     if ((error as { http2ErrorCode?: unknown } | null)?.http2ErrorCode === 7) this.scope.sent = false
     super.onResponseError(controller, error)
@@ -133,25 +127,7 @@ export function markEdged(dispatch: Dispatcher['dispatch']): Dispatcher['dispatc
   return dispatch
 }
 
-function scopeFor(opts: Dispatcher.DispatchOptions): CallScope {
-  const known = scopeOf(opts)
-  if (known !== null) return known
-  const exchange = new Exchange(opts)
-  exchange.runningAt = 0
-  return exchange
-}
-
-/** `dispatch` with an edge above it; as it is where it has one already. */
-export function withEdge(dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
-  if (edged.has(dispatch)) return dispatch
-  return markEdged(function edge(opts, handler) {
-    const scope = scopeFor(opts)
-    const checked = checkRequest(opts, scope.origin)
-    if (typeof checked !== 'boolean') {
-      if (typeof handler.onResponseError !== 'function') throw checked
-      handler.onResponseError(null as never, checked)
-      return true
-    }
-    return new Edge(handler, scope).run(dispatch, opts, checked)
-  })
+/** Whether everything dispatched through `dispatch` ends in an edge. */
+export function isEdged(dispatch: Dispatcher['dispatch']): boolean {
+  return edged.has(dispatch)
 }

@@ -14,8 +14,8 @@ import {
   type RetryRequest,
 } from '../policies/retry.ts'
 import { layerOf } from './chain-part.ts'
-import { withEdge } from './edge.ts'
 import { CallScope, Exchange, type ScopedOptions, scopeOf, withScope } from './exchange.ts'
+import { withEdge } from './guard.ts'
 import { eachHeader, headerOf } from './headers.ts'
 import { type Layer, Relay } from './relay.ts'
 import { type RecordedBody, recordBody, replayDefaults } from './replay.ts'

@@ -59,7 +59,8 @@ export class Listener {
   readonly #open = new Set<Recording>()
   #requests = 0
   #port = 0
-  #releasePort: () => void = () => {}
+  #hold: Promise<() => void> | undefined = undefined
+  #closed = false
 
   constructor(options: ListenerOptions) {
     this.#options = options
@@ -87,7 +88,7 @@ export class Listener {
       })
     })
     this.#port = (this.#server.address() as AddressInfo).port
-    this.#releasePort()
+    await this.#releasePort()
   }
 
   async resetConnections(): Promise<void> {
@@ -100,13 +101,23 @@ export class Listener {
   async refuse(): Promise<void> {
     if (!this.#server.listening) return
     await this.#stop()
-    this.#releasePort = await holdPort(this.#port)
+    if (this.#closed) return
+    this.#hold = holdPort(this.#port)
+    await this.#hold
   }
 
   /** Stops listening, and destroys what is open. */
   async close(): Promise<void> {
-    this.#releasePort()
+    this.#closed = true
     if (this.#server.listening) await this.#stop()
+    await this.#releasePort()
+  }
+
+  async #releasePort(): Promise<void> {
+    const hold = this.#hold
+    this.#hold = undefined
+    const release = await hold
+    release?.()
   }
 
   async #stop(): Promise<void> {

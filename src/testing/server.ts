@@ -76,7 +76,7 @@ function matches(request: RecordedRequest, path: string): boolean {
 }
 
 function closedError(): Error {
-  return new Error('the server was closed before it happened')
+  return new Error('the server is closed')
 }
 
 interface Waiter {
@@ -203,8 +203,9 @@ export class TestServer implements AsyncDisposable {
   }
 
   /** Listens again, on the same port. */
-  resume(): Promise<void> {
-    return this.#listener.listen()
+  async resume(): Promise<void> {
+    if (this.#closing !== undefined) throw closedError()
+    await this.#listener.listen()
   }
 
   /**

@@ -1,6 +1,8 @@
 import { getEventListeners } from 'node:events'
 import { type Dispatcher, FormData, Headers, interceptors, MockAgent, Request } from 'undici'
 import { describe, expect, it } from 'vitest'
+import { compose } from '../../src/dispatchers/compose.ts'
+import { retry } from '../../src/dispatchers/retry.ts'
 import { createFetch } from '../../src/fetch/create-fetch.ts'
 import { gate } from '../../src/testing/index.ts'
 import { protocols, RecordingDispatcher, serve } from './servers.ts'
@@ -24,6 +26,13 @@ const byteBodies = [
   ['a Blob', () => new Blob(['abc'], { type: 'text/x' }), Buffer.from('abc'), 'text/x'],
 ] as const
 
+const form = () => {
+  const made = new FormData()
+  made.append('a', 'b')
+  made.append('file', new Blob(['content']), 'name.txt')
+  return made
+}
+
 describe.each(protocols)('createFetch over $protocol', ({ protocol }) => {
   it.each(byteBodies)('hands %s on so that it can be sent again', async (_name, body, bytes, type) => {
     const { server, agent } = await serve({ protocol })
@@ -45,13 +54,6 @@ describe.each(protocols)('createFetch over $protocol', ({ protocol }) => {
     }
   })
 
-  const form = () => {
-    const made = new FormData()
-    made.append('a', 'b')
-    made.append('file', new Blob(['content']), 'name.txt')
-    return made
-  }
-
   it.each([
     ['a string', () => text],
     ['an empty string', () => ''],
@@ -71,6 +73,23 @@ describe.each(protocols)('createFetch over $protocol', ({ protocol }) => {
     expect(second).toEqual(first)
     expect(server.requests[1]?.complete).toBe(true)
     expect(server.requests[1]?.headers['content-type']).toBe(server.requests[0]?.headers['content-type'])
+  })
+
+  it.each([
+    ['a string', text],
+    ['a string in a Request', new Request('http://127.0.0.1', put(text) as object)],
+    ['a form in a Request', new Request('http://127.0.0.1', put(form()) as object)],
+    ['an empty string in a Request', new Request('http://127.0.0.1', put('') as object)],
+  ])("16: the kit's retry sends a PUT of %s again, whole", async (_name, given) => {
+    const { server, agent } = await serve({ protocol, respond: [503, 503, 200] })
+    const api = compose(agent, retry({ backoff: { initialDelay: 1, maxDelay: 1 } }))
+    const init = given instanceof Request ? (given.clone() as unknown as RequestInit) : put(given)
+
+    expect((await createFetch(api)(server.url(), init)).status).toBe(200)
+
+    const [first, ...others] = await Promise.all(server.requests.map((request) => request.bytes()))
+    expect(others).toEqual([first, first])
+    expect(server.requests.every(({ complete }) => complete)).toBe(true)
   })
 
   it.each([307, 308])('sends the same bytes again after a %i', async (status) => {

@@ -69,6 +69,28 @@ describe('43: a request that carries a context already', () => {
     expect(seen.map(({ traceparent }) => traceparent)).toEqual([parent])
   })
 
+  it('gets no second span where tracing() made one, with every propagator', async () => {
+    for (const propagators of ['tracecontext,baggage', 'b3', 'b3multi', 'none']) {
+      const source = (file: string) => JSON.stringify(new URL(`../../src/${file}`, import.meta.url).href)
+      const calls = `
+        const { createAgent } = await import(${source('dispatchers/agent.ts')})
+        const { compose } = await import(${source('dispatchers/compose.ts')})
+        const { tracing } = await import(${source('tracing/tracing.ts')})
+        const dispatcher = compose(createAgent(), tracing())
+        await (await request(url + '/kit', { dispatcher })).body.text()
+        await dispatcher.close()
+      `
+      const before = receiver.spans().length
+      const clients = (await spansOf(calls, { OTEL_PROPAGATORS: propagators }))
+        .slice(before)
+        .filter(({ kind }) => kind === 3)
+      expect([propagators, clients.map(({ attributes }) => attributes['url.full'])]).toEqual([
+        propagators,
+        [`${url}/kit`],
+      ])
+    }
+  })
+
   it('is known by the header of OTEL_PROPAGATORS', async () => {
     const calls = `
       await (await request(url, { headers: { b3: '${'1'.repeat(32)}-${'2'.repeat(16)}-1' } })).body.text()
