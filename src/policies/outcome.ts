@@ -78,22 +78,24 @@ export function isSuccess(kind: OutcomeKind): boolean {
   return kind === 'success' || kind === 'clientError'
 }
 
-const kitCodes: Readonly<Record<string, OutcomeKind>> = {
-  ERR_CIRCUIT_OPEN: 'shed',
-  ERR_BULKHEAD_FULL: 'shed',
-  ERR_RATE_LIMITED: 'shed',
-  ERR_ATTEMPT_TIMEOUT: 'timeout',
-  ERR_BODY_TIMEOUT: 'timeout',
-  ERR_DEADLINE_EXCEEDED: 'deadline',
-  ERR_INVALID_REQUEST: 'invalid',
-  UND_ERR_INVALID_ARG: 'invalid',
-  UND_ERR_NOT_SUPPORTED: 'invalid',
-  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'invalid',
-  UND_ERR_INVALID_RETURN_VALUE: 'invalid',
-  UND_ERR_CLOSED: 'closed',
-  UND_ERR_DESTROYED: 'closed',
-  UND_ERR_ABORTED: 'cancelled',
-}
+const kindsByCode = new Map<string, OutcomeKind>(
+  Object.entries({
+    ERR_CIRCUIT_OPEN: 'shed',
+    ERR_BULKHEAD_FULL: 'shed',
+    ERR_RATE_LIMITED: 'shed',
+    ERR_ATTEMPT_TIMEOUT: 'timeout',
+    ERR_BODY_TIMEOUT: 'timeout',
+    ERR_DEADLINE_EXCEEDED: 'deadline',
+    ERR_INVALID_REQUEST: 'invalid',
+    UND_ERR_INVALID_ARG: 'invalid',
+    UND_ERR_NOT_SUPPORTED: 'invalid',
+    UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'invalid',
+    UND_ERR_INVALID_RETURN_VALUE: 'invalid',
+    UND_ERR_CLOSED: 'closed',
+    UND_ERR_DESTROYED: 'closed',
+    UND_ERR_ABORTED: 'cancelled',
+  } satisfies Record<string, OutcomeKind>),
+)
 
 function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null) return undefined
@@ -105,7 +107,7 @@ function codeOf(error: unknown): string | undefined {
 export function kindOfError(error: unknown): OutcomeKind {
   const code = codeOf(error)
   if (code === undefined) return 'networkError'
-  return kitCodes[code] ?? 'networkError'
+  return kindsByCode.get(code) ?? 'networkError'
 }
 
 /** The status an error stands for, where an inner layer (undici's `responseError`) turned a response into an error. */

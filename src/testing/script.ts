@@ -1,5 +1,5 @@
 import { checkFunction } from '../policies/options.ts'
-import { checkStep, type Script, type ScriptOptions, type StepFunction, type StepOptions } from './step.ts'
+import { checkOneOf, checkStep, type Script, type ScriptOptions, type StepFunction, type StepOptions } from './step.ts'
 
 /** What one request gets: a step, or a function that makes it. */
 export type Answer = StepOptions | StepFunction
@@ -13,6 +13,7 @@ export class ScriptQueue {
   constructor(script: Script, { afterLast = 'repeat' }: ScriptOptions = {}) {
     const steps = Array.isArray(script) ? script : [script]
     if (steps.length === 0) throw new RangeError('a script must have at least one step, got none')
+    checkOneOf('afterLast', afterLast, ['repeat', 'restart', 'default'])
     this.#steps = steps.map((step) => (typeof step === 'function' ? checkFunction('step', step) : checkStep(step)))
     this.#afterLast = afterLast
   }

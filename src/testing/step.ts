@@ -146,7 +146,8 @@ const names = [
 const statusRange = { min: 101, max: 999, integer: true }
 const codeRange = { min: 0, max: 2 ** 32 - 1, integer: true }
 
-function checkOneOf(option: string, value: unknown, allowed: readonly string[]): void {
+/** Throws a `TypeError` that names the option and what it may be. */
+export function checkOneOf(option: string, value: unknown, allowed: readonly string[]): void {
   if (value !== undefined && !allowed.includes(value as string)) {
     throw new TypeError(`${option} must be ${allowed.map((name) => `'${name}'`).join(' or ')}, got ${String(value)}`)
   }

@@ -76,16 +76,17 @@ describe.each(protocols)('createFetch over $protocol', ({ protocol }) => {
   })
 
   it.each([
-    ['a string', text],
-    ['a string in a Request', new Request('http://127.0.0.1', put(text) as object)],
-    ['a form in a Request', new Request('http://127.0.0.1', put(form()) as object)],
-    ['an empty string in a Request', new Request('http://127.0.0.1', put('') as object)],
-  ])("16: the kit's retry sends a PUT of %s again, whole", async (_name, given) => {
+    ['a string', (url: string) => [url, put(text)] as const],
+    ['a string in a Request', (url: string) => [new Request(url, put(text) as object)] as const],
+    ['a form in a Request', (url: string) => [new Request(url, put(form()) as object)] as const],
+    ['an empty string', (url: string) => [url, put('')] as const],
+    ['a stream', (url: string) => [url, { ...put(new Blob([text]).stream()), duplex: 'half' }] as const],
+  ])("16: the kit's retry sends a PUT of %s again, whole", async (_name, call) => {
     const { server, agent } = await serve({ protocol, respond: [503, 503, 200] })
     const api = compose(agent, retry({ backoff: { initialDelay: 1, maxDelay: 1 } }))
-    const init = given instanceof Request ? (given.clone() as unknown as RequestInit) : put(given)
+    const [input, init] = call(server.url())
 
-    expect((await createFetch(api)(server.url(), init)).status).toBe(200)
+    expect((await createFetch(api)(input as string, init as RequestInit)).status).toBe(200)
 
     const [first, ...others] = await Promise.all(server.requests.map((request) => request.bytes()))
     expect(others).toEqual([first, first])
@@ -162,7 +163,10 @@ describe.each(protocols)('createFetch over $protocol', ({ protocol }) => {
     expect(server.requests[0]?.headers).not.toHaveProperty('content-length')
   })
 
-  it('16: fails with the error of a body that fails', async () => {
+  it.each([
+    ['an agent', (agent: Dispatcher) => agent],
+    ["the kit's retry", (agent: Dispatcher) => compose(agent, retry())],
+  ])('16: over %s, fails with the error of a body that fails', async (_name, over) => {
     const { server, agent } = await serve({ protocol })
     const failure = new Error('disk gone')
     // biome-ignore lint/correctness/useYield: it fails first
@@ -170,9 +174,10 @@ describe.each(protocols)('createFetch over $protocol', ({ protocol }) => {
       throw failure
     }
     const init = { ...put(broken()), duplex: 'half' }
-    const error = await createFetch(agent)(server.url(), init as RequestInit).catch((caught: unknown) => caught)
+    const error = await createFetch(over(agent))(server.url(), init as RequestInit).catch((caught: unknown) => caught)
     expect(error).toBeInstanceOf(TypeError)
     expect(error).toMatchObject({ message: 'fetch failed', cause: failure })
+    expect(server.requests.length).toBeLessThanOrEqual(1)
   })
 
   it('rejects with the reason of an abort, before the head and within the body', async () => {

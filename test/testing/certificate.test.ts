@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,7 +18,6 @@ describe('devCertificate', () => {
     expect(certificate.checkIP('::1')).toBe('::1')
     expect(certificate.checkHost('example.org')).toBeUndefined()
     expect(certificate.publicKey.asymmetricKeyDetails).toEqual({ namedCurve: 'prime256v1' })
-    const { createPrivateKey } = await import('node:crypto')
     expect(certificate.checkPrivateKey(createPrivateKey(key))).toBe(true)
     expect(ca).toBe(cert)
     expect(certificate.validFromDate.getTime()).toBeLessThanOrEqual(Date.now())
