@@ -20,7 +20,14 @@ export type { Layer } from './dispatchers/relay.ts'
 export { replayDefaults } from './dispatchers/replay.ts'
 export { type RetryOptions, retry, retryDefaults } from './dispatchers/retry.ts'
 export { createFetch } from './fetch/create-fetch.ts'
-export { fetchAll } from './fetch/fetch-all.ts'
+export {
+  defaultFetchAllConcurrency,
+  type FetchAllOptions,
+  type FetchAllProgress,
+  type FetchAllResult,
+  type FetchInput,
+  fetchAll,
+} from './fetch/fetch-all.ts'
 export { installFetch } from './fetch/install-fetch.ts'
 export { protocolOf } from './fetch/protocol.ts'
 export { type BackoffOptions, backoffDefaults } from './policies/backoff.ts'

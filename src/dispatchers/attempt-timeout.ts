@@ -1,5 +1,5 @@
+import { lane } from '../policies/clock.ts'
 import { checkDuration } from '../policies/options.ts'
-import type { CallScope } from './exchange.ts'
 import { stageLayer } from './guard.ts'
 import type { Layer } from './relay.ts'
 
@@ -18,9 +18,5 @@ export const defaultAttemptTimeout = 10_000
  */
 export function attemptTimeout(duration: number = defaultAttemptTimeout): Layer {
   checkDuration('attemptTimeout: duration', duration)
-  const acquire = (scope: CallScope) => {
-    if (scope.attemptTimeout === 0 || duration < scope.attemptTimeout) scope.attemptTimeout = duration
-    return null
-  }
-  return stageLayer({ name: 'attemptTimeout', duration, stages: [{ name: 'attemptTimeout', acquire }] })
+  return stageLayer({ name: 'attemptTimeout', duration, stages: [{ attemptTimers: lane(duration) }] })
 }

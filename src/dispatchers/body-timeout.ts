@@ -1,5 +1,5 @@
+import { lane } from '../policies/clock.ts'
 import { checkDuration } from '../policies/options.ts'
-import type { CallScope } from './exchange.ts'
 import { stageLayer } from './guard.ts'
 import type { Layer } from './relay.ts'
 
@@ -16,9 +16,5 @@ export const defaultBodyTimeout = 30_000
  */
 export function bodyTimeout(duration: number = defaultBodyTimeout): Layer {
   checkDuration('bodyTimeout: duration', duration)
-  const acquire = (scope: CallScope) => {
-    if (scope.bodyTimeout === 0 || duration < scope.bodyTimeout) scope.bodyTimeout = duration
-    return null
-  }
-  return stageLayer({ name: 'bodyTimeout', stages: [{ name: 'bodyTimeout', acquire }] })
+  return stageLayer({ name: 'bodyTimeout', stages: [{ bodyTimers: lane(duration) }] })
 }

@@ -1,6 +1,13 @@
 import type { Dispatcher } from 'undici'
-import type { Stage } from './guarded-call.ts'
+import type { CallKeeper, Stage } from './guarded-call.ts'
 import type { Layer } from './relay.ts'
+
+/** Makes the dispatch function of a layer together with the run of stages directly above it. */
+export type ChainBuilder = (
+  stages: readonly Stage[],
+  inner: Dispatcher['dispatch'],
+  keeper: CallKeeper | null,
+) => Dispatcher['dispatch']
 
 /** What `compose` knows of a layer of the kit: enough to check a chain, and to fold what can be folded. */
 export interface ChainPart {
@@ -10,8 +17,8 @@ export interface ChainPart {
   readonly stages?: readonly Stage[]
   /** Milliseconds a layer bounds the call or the attempt to. */
   readonly duration?: number
-  /** Whether the layer makes several attempts of one call. */
-  readonly forks?: boolean
+  /** Set where the layer takes the stages above it into its own guard; `inner` ends in an edge. */
+  readonly build?: ChainBuilder
 }
 
 const parts = new WeakMap<Layer, ChainPart>()

@@ -1,6 +1,5 @@
 import { Dispatcher, errors } from 'undici'
-import type { ChainPart } from './chain-part.ts'
-import { chainPartOf } from './chain-part.ts'
+import { type ChainBuilder, type ChainPart, chainPartOf } from './chain-part.ts'
 import { checkChain } from './check-chain.ts'
 import { markEdged } from './edge.ts'
 import type { ScopedOptions } from './exchange.ts'
@@ -38,6 +37,10 @@ function originOfDispatcher(dispatcher: Dispatcher): string | null | undefined {
   return told
 }
 
+function foldStages(stages: readonly Stage[], dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
+  return stages.length > 0 ? guardDispatch(stages, dispatch, null) : withEdge(dispatch)
+}
+
 function applyForeign(layer: Layer, dispatch: Dispatcher['dispatch'], origin: unknown): Dispatcher['dispatch'] {
   const applied = (layer as (dispatch: Dispatcher['dispatch'], origin: unknown) => unknown)(dispatch, origin)
   if (typeof applied !== 'function' || applied.length !== 2) {
@@ -72,22 +75,30 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
     delegateEvents(this, inner)
   }
 
-  // Adjacent stages become one guard, and the outermost guard is there in any case: it keeps the calls for close() and
-  // destroy(), and sees to it that the consumer is given one controller.
+  // Adjacent stages become one guard, together with the layer below them where it can take them in. The outermost guard
+  // is there in any case: it keeps the calls for close() and destroy(), and gives the consumer one controller.
   #build(layers: readonly Layer[]): Dispatcher['dispatch'] {
     let dispatch: Dispatcher['dispatch'] = this.#inner.dispatch.bind(this.#inner)
     let run: Stage[] = []
-    for (let at = layers.length - 1; at >= 0; at--) {
-      const stages = this.#parts[at]?.stages
-      if (stages !== undefined) {
-        run.unshift(...stages)
-        continue
-      }
-      dispatch = run.length > 0 ? guardDispatch(run, dispatch, null) : withEdge(dispatch)
+    let build: ChainBuilder | null = null
+    const fold = (): Dispatcher['dispatch'] => {
+      const folded = build === null ? foldStages(run, dispatch) : build(run, dispatch, null)
       run = []
-      dispatch = applyForeign(layers[at] as Layer, dispatch, this.#origin)
+      build = null
+      return folded
     }
-    return guardDispatch(run, dispatch, this, 'chain')
+    for (let at = layers.length - 1; at >= 0; at--) {
+      const part = this.#parts[at]
+      if (part?.stages !== undefined) {
+        run.unshift(...part.stages)
+      } else if (part?.build !== undefined) {
+        dispatch = fold()
+        build = part.build
+      } else {
+        dispatch = applyForeign(layers[at] as Layer, fold(), this.#origin)
+      }
+    }
+    return build === null ? guardDispatch(run, dispatch, this, 'chain') : (build as ChainBuilder)(run, dispatch, this)
   }
 
   override dispatch(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {

@@ -33,7 +33,7 @@ export class Edge extends GuardedCall {
     if (this.context === null) this.start({})
     if (this.ended) return true
     scope.startedAt = scope.exchange.now()
-    if (scope.attemptTimeout > 0) this.arm(scope.attemptTimeout, scope.startedAt)
+    if (scope.attemptTimers !== null) this.arm(scope.attemptTimers, scope.startedAt)
     try {
       return this.send(checked)
     } catch (error) {
@@ -61,8 +61,10 @@ export class Edge extends GuardedCall {
     scope.abortedAs ??= 'timeout'
     this.abort(
       this.headSeen
-        ? new BodyTimeoutError(`No bytes of the body from ${origin} for ${scope.bodyTimeout} ms`, { origin })
-        : new AttemptTimeoutError(`No response head from ${origin} within ${scope.attemptTimeout} ms`, { origin }),
+        ? new BodyTimeoutError(`No bytes of the body from ${origin} for ${scope.bodyTimers?.duration} ms`, { origin })
+        : new AttemptTimeoutError(`No response head from ${origin} within ${scope.attemptTimers?.duration} ms`, {
+            origin,
+          }),
     )
   }
 
@@ -74,7 +76,8 @@ export class Edge extends GuardedCall {
 
   override resume(): void {
     super.resume()
-    if (this.headSeen && this.scope.bodyTimeout > 0 && !this.ended) this.arm(this.scope.bodyTimeout)
+    const { bodyTimers } = this.scope
+    if (this.headSeen && bodyTimers !== null && !this.ended) this.arm(bodyTimers)
   }
 
   override onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
@@ -102,7 +105,7 @@ export class Edge extends GuardedCall {
       scope.headAt = scope.exchange.now()
       scope.protocol = protocolOfHead(controller, headers)
       if (scope.exchange.observer !== null) scope.peer = peerOf(scope.origin)
-      if (scope.bodyTimeout > 0) this.arm(scope.bodyTimeout, scope.headAt)
+      if (scope.bodyTimers !== null) this.arm(scope.bodyTimers, scope.headAt)
     }
     super.onResponseStart(controller, status, headers, message)
   }

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
+import type { TimerLane } from '../policies/clock.ts'
 import {
   type Classify,
   kindOfError,
@@ -85,10 +86,10 @@ export abstract class CallScope implements Scope {
   discarded = false
   /** Nobody has read the body for `unreadBodyTimeout`: what was held for it is given back. */
   bodyUnread = false
-  /** Milliseconds an attempt may take up to its head, counted by the edge; 0: no bound. */
-  attemptTimeout = 0
-  /** Milliseconds between two chunks of a body that is being read, counted by the edge; 0: no bound. */
-  bodyTimeout = 0
+  /** Where the edge counts how long the attempt takes up to its head; `null`: no bound. */
+  attemptTimers: TimerLane | null = null
+  /** Where the edge counts how long the body stands still while it is read; `null`: no bound. */
+  bodyTimers: TimerLane | null = null
   /** The edge that hands this scope to the transport: the innermost one, where there are several. */
   edge: object | null = null
   /** Milliseconds of backoff before this attempt. */
@@ -262,30 +263,37 @@ export class Exchange extends CallScope implements ExchangeScope {
     }
   }
 
+  /** Does nothing for one that is there already: a foreign layer above may send the call on once more. */
   addObserver(observer: AttemptObserver): void {
-    this.observer = this.observer === null ? observer : new ObserverPair(this.observer, observer)
+    if (this.observer === null) this.observer = observer
+    else if (!includes(this.observer, observer)) this.observer = new ObserverPair(this.observer, observer)
   }
 }
 
 const contextOptions = { requireManualDestroy: true }
 
 class ObserverPair implements AttemptObserver {
-  readonly #first: AttemptObserver
-  readonly #second: AttemptObserver
+  readonly first: AttemptObserver
+  readonly second: AttemptObserver
 
   constructor(first: AttemptObserver, second: AttemptObserver) {
-    this.#first = first
-    this.#second = second
+    this.first = first
+    this.second = second
   }
 
   begin(attempt: CallScope, opts: ScopedOptions): ScopedOptions {
-    return this.#second.begin(attempt, this.#first.begin(attempt, opts))
+    return this.second.begin(attempt, this.first.begin(attempt, opts))
   }
 
   end(attempt: CallScope): void {
-    this.#first.end(attempt)
-    this.#second.end(attempt)
+    this.first.end(attempt)
+    this.second.end(attempt)
   }
+}
+
+function includes(observers: AttemptObserver, observer: AttemptObserver): boolean {
+  if (!(observers instanceof ObserverPair)) return observers === observer
+  return includes(observers.first, observer) || includes(observers.second, observer)
 }
 
 /** The scope a dispatch belongs to, or `null` where the layer is the first of the kit that it meets. */

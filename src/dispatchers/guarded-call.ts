@@ -12,8 +12,13 @@ import { warnBodyUnread } from './unread-body.ts'
  * What the kit's own layers may do beyond a {@link Policy}: change the request (`call.opts`), give up the call they
  * admitted, and have what they hold given back when nobody reads the body.
  */
-export interface Stage extends Omit<Policy, 'acquire'> {
-  acquire(scope: CallScope, call: GuardedCall): Answer
+export interface Stage {
+  readonly name?: string
+  acquire?(scope: CallScope, call: GuardedCall): Answer
+  /** Bounds every attempt below up to its head; the edge counts. */
+  readonly attemptTimers?: TimerLane
+  /** Bounds the time between two pieces of a body; the edge counts. */
+  readonly bodyTimers?: TimerLane
   /** Milliseconds after which a body that nobody reads no longer holds the permit; 0: it holds it for ever. */
   readonly unreadBodyTimeout?: number
 }
@@ -26,19 +31,36 @@ export interface CallKeeper {
 
 /** What all calls of one run of stages share. */
 export class CallPlan {
-  readonly stages: readonly Stage[]
+  readonly stages: readonly Required<Pick<Stage, 'acquire'>>[]
+  readonly attemptTimers: TimerLane | null
+  readonly bodyTimers: TimerLane | null
   readonly unreadBodyTimeout: number
   readonly dispatch: Dispatcher['dispatch']
   readonly keeper: CallKeeper | null
 
   constructor(stages: readonly Stage[], dispatch: Dispatcher['dispatch'], keeper: CallKeeper | null) {
-    this.stages = stages
+    // What is the same for every call is worked out here; only what decides is asked call by call.
+    this.stages = stages.filter((stage): stage is Required<Stage> => stage.acquire !== undefined)
+    this.attemptTimers = shortest(stages.map((stage) => stage.attemptTimers))
+    this.bodyTimers = shortest(stages.map((stage) => stage.bodyTimers))
     this.dispatch = dispatch
     this.keeper = keeper
     const bounds = stages.map((stage) => stage.unreadBodyTimeout ?? 0).filter((bound) => bound > 0)
     this.unreadBodyTimeout = bounds.length === 0 ? 0 : Math.min(...bounds)
   }
 }
+
+function shorter(known: TimerLane | null, other: TimerLane): TimerLane {
+  return known === null || other.duration < known.duration ? other : known
+}
+
+function shortest(lanes: readonly (TimerLane | undefined)[]): TimerLane | null {
+  let found: TimerLane | null = null
+  for (const one of lanes) if (one !== undefined) found = shorter(found, one)
+  return found
+}
+
+const noPermits: never[] = []
 
 type Answer = ReturnType<Policy['acquire']>
 
@@ -65,9 +87,11 @@ export class GuardedCall extends Relay implements TimerEntry {
   protected readonly plan: CallPlan
   // One timer at a time is all a call needs: up to the head, between two pieces of the body, or while nobody reads it.
   private timers: TimerLane | null = null
-  private readonly ownsExchange: boolean
-  private readonly permits: (Permit | null)[]
+  protected readonly ownsExchange: boolean
+  private readonly permits: Permit[]
   private admitted = 0
+  // Most stages hold nothing: only what is held is told of the head and the end.
+  private held = 0
   private waiting: Waiting | PromiseLike<Permit | null> | null = null
   private waitingSince = 0
   private settled = false
@@ -83,18 +107,21 @@ export class GuardedCall extends Relay implements TimerEntry {
     this.plan = plan
     this.opts = opts
     this.ownsExchange = owns
-    this.permits = new Array(plan.stages.length)
+    this.permits = plan.stages.length === 0 ? noPermits : new Array(plan.stages.length)
     plan.keeper?.begun(this)
   }
 
   /** Goes on with the stage after those already passed; hands the request on when there is none left. */
   enter(): boolean {
-    const { stages } = this.plan
-    for (let at = this.admitted; at < stages.length; at++) {
-      const stage = stages[at] as Stage
+    const { stages, attemptTimers, bodyTimers } = this.plan
+    const { scope } = this
+    if (attemptTimers !== null) scope.attemptTimers = shorter(scope.attemptTimers, attemptTimers)
+    if (bodyTimers !== null) scope.bodyTimers = shorter(scope.bodyTimers, bodyTimers)
+    while (this.admitted < stages.length) {
+      const stage = stages[this.admitted++] as Required<Stage>
       let answer: Answer
       try {
-        answer = stage.acquire(this.scope, this)
+        answer = stage.acquire(scope, this)
       } catch (error) {
         return this.refused(error)
       }
@@ -104,7 +131,7 @@ export class GuardedCall extends Relay implements TimerEntry {
         return true
       }
       if (answer !== null && isWaiting(answer)) return this.queue(answer)
-      this.permits[this.admitted++] = answer
+      if (answer !== null) this.permits[this.held++] = answer
     }
     return this.handOn()
   }
@@ -114,9 +141,9 @@ export class GuardedCall extends Relay implements TimerEntry {
     return this.plan.dispatch(this.opts, this)
   }
 
-  protected arm(duration: number, now = performance.now()): void {
-    this.timers = lane(duration)
-    this.timers.add(this, now)
+  protected arm(timers: TimerLane, now = performance.now()): void {
+    this.timers = timers
+    timers.add(this, now)
   }
 
   protected disarm(): void {
@@ -141,7 +168,6 @@ export class GuardedCall extends Relay implements TimerEntry {
   private queue(waiting: Waiting | PromiseLike<Permit | null>): boolean {
     this.waiting = waiting
     this.waitingSince = this.scope.exchange.now()
-    this.waitingSince = performance.now()
     if (this.context === null) this.start({})
     if (this.ended) return true
     waiting.then(
@@ -162,7 +188,7 @@ export class GuardedCall extends Relay implements TimerEntry {
       return
     }
     this.waited()
-    this.permits[this.admitted++] = permit
+    if (permit !== null) this.permits[this.held++] = permit
     // Whoever freed the place runs in a call of its own; what follows belongs to this one.
     this.scope.exchange.run(this.goOn, this)
   }
@@ -199,9 +225,8 @@ export class GuardedCall extends Relay implements TimerEntry {
   private settleAll(outcome: Outcome): void {
     if (this.settled) return
     this.settled = true
-    for (let at = this.admitted - 1; at >= 0; at--) {
-      const permit = this.permits[at] as Permit | null
-      if (permit === null) continue
+    for (let at = this.held - 1; at >= 0; at--) {
+      const permit = this.permits[at] as Permit
       try {
         permit.settle(outcome, this.scope)
       } catch (error) {
@@ -212,9 +237,9 @@ export class GuardedCall extends Relay implements TimerEntry {
   }
 
   private tellHead(outcome: Outcome): void {
-    for (let at = 0; at < this.admitted; at++) {
-      const permit = this.permits[at] as Permit | null
-      if (permit?.head === undefined) continue
+    for (let at = 0; at < this.held; at++) {
+      const permit = this.permits[at] as Permit
+      if (permit.head === undefined) continue
       try {
         permit.head(outcome, this.scope)
       } catch (error) {
@@ -223,7 +248,7 @@ export class GuardedCall extends Relay implements TimerEntry {
     }
   }
 
-  private finish(): void {
+  protected finish(): void {
     this.disarm()
     this.plan.keeper?.ended(this)
     if (this.ownsExchange) this.scope.exchange.done = true
@@ -250,7 +275,7 @@ export class GuardedCall extends Relay implements TimerEntry {
   override pause(): void {
     super.pause()
     const { unreadBodyTimeout } = this.plan
-    if (unreadBodyTimeout > 0 && this.headSeen && !this.settled) this.arm(unreadBodyTimeout)
+    if (unreadBodyTimeout > 0 && this.headSeen && !this.settled) this.arm(lane(unreadBodyTimeout))
   }
 
   override resume(): void {

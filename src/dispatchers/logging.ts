@@ -14,12 +14,14 @@ export interface Logger {
   debug(record: object, message: string): void
   info(record: object, message: string): void
   warn(record: object, message: string): void
-  error(record: object, message: string): void
   /** Where there is one, records below the level are not even made. */
   isLevelEnabled?(level: string): boolean
 }
 
-/** One record a call (`attempt` absent), and at debug level one an attempt. Times are milliseconds. */
+/**
+ * One record a call (`attempt` absent), and at debug level one an attempt. Times are milliseconds. A call that failed, or
+ * ended with 429 or 5xx, is told at level warn, every other one at info.
+ */
 export interface CallRecord {
   readonly method: string
   /** Without credentials; values of signatures, keys and tokens are `REDACTED`. */
@@ -76,7 +78,6 @@ const standardError: Logger = {
   debug: line('debug'),
   info: line('info'),
   warn: line('warn'),
-  error: line('error'),
   isLevelEnabled: (level) => level !== 'debug',
 }
 
@@ -88,7 +89,7 @@ function nameOf(error: unknown): string | undefined {
   if (error === undefined) return undefined
   const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
   if (typeof code === 'string') return code
-  return typeof name === 'string' ? name : String(error)
+  return typeof name === 'string' ? name : typeof error
 }
 
 function rounded(milliseconds: number): number {
@@ -116,11 +117,31 @@ function recordOf(scope: CallScope, outcome: Outcome, own: Partial<CallRecord>):
   }
 }
 
+type Level = 'debug' | 'info' | 'warn'
+
+// A logger that throws would otherwise warn with every record.
+const warned = new WeakSet<Logger>()
+
+function warnOnce(logger: Logger, error: unknown): void {
+  if (warned.has(logger)) return
+  warned.add(logger)
+  process.emitWarning(`The logger given to logging() threw, and its records may be missing: ${error}`, {
+    type: 'RoundtripperWarning',
+    code: 'ROUNDTRIPPER_LOGGER',
+  })
+}
+
+function messageOf({ method, url, attempt, status, error, outcome }: CallRecord): string {
+  return `${method} ${url}${attempt === undefined ? '' : ` attempt ${attempt}`} ${status ?? error ?? outcome}`
+}
+
 /** One object for all calls: whatever a record tells is on the scope. */
 class Logging implements Stage, Permit, AttemptObserver {
   readonly name = 'logging'
   readonly unreadBodyTimeout: number
   readonly #logger: Logger
+  // Attempts under way whose record is still to be written.
+  readonly #untold = new WeakMap<Exchange, CallScope>()
 
   constructor(logger: Logger, unread: number) {
     this.#logger = logger
@@ -128,52 +149,64 @@ class Logging implements Stage, Permit, AttemptObserver {
   }
 
   acquire(scope: CallScope): Permit | null {
-    const { exchange } = scope
-    if (this.#writes('debug')) exchange.addObserver(this)
+    if (scope.number === 0 && this.#writes('debug')) scope.exchange.addObserver(this)
     return this.#writes('info') || this.#writes('warn') ? this : null
   }
 
-  begin(_attempt: CallScope, opts: ScopedOptions): ScopedOptions {
+  begin(attempt: CallScope, opts: ScopedOptions): ScopedOptions {
+    this.#untold.set(attempt.exchange, attempt)
     return opts
   }
 
   end(attempt: CallScope): void {
-    if (attempt.outcome !== null) this.#logAttempt(attempt, attempt.outcome, attempt.number)
+    if (attempt.outcome === null || !this.#untold.has(attempt.exchange)) return
+    this.#write('debug', attempt, attempt.outcome, { attempt: attempt.number })
   }
 
   settle(outcome: Outcome, scope: CallScope): void {
     const { exchange } = scope
-    const alone = exchange.attempts === 0 && scope.startedAt !== 0
-    // Where nobody makes attempts, the call was one.
-    if (alone && this.#writes('debug')) this.#logAttempt(scope, outcome, 1)
     const level = levelOf(outcome.kind)
-    if (!this.#writes(level)) return
-    const record = recordOf(scope, outcome, { attempts: alone ? 1 : exchange.attempts })
-    this.#write(
-      level,
-      exchange,
-      record,
-      `${record.method} ${record.url} ${record.status ?? record.error ?? record.outcome}`,
-    )
+    if (scope !== exchange) {
+      // Inside a retry what is seen is an attempt.
+      if (this.#writes(level)) this.#write(level, scope, outcome, { attempt: scope.number })
+      return
+    }
+    // Where nobody makes attempts, the call was one.
+    const alone = exchange.attempts === 0 && scope.startedAt !== 0
+    if (this.#writes('debug')) {
+      if (alone) this.#write('debug', scope, outcome, { attempt: 1 })
+      else if (scope.bodyUnread) this.#tellUnread(exchange, outcome)
+    }
+    if (this.#writes(level)) this.#write(level, scope, outcome, { attempts: alone ? 1 : exchange.attempts })
   }
 
-  #logAttempt(scope: CallScope, outcome: Outcome, attempt: number): void {
-    this.#write(
-      'debug',
-      scope.exchange,
-      recordOf(scope, outcome, { attempt }),
-      `${scope.exchange.method} attempt ${attempt}`,
-    )
+  // An attempt whose body nobody reads may never be over.
+  #tellUnread(exchange: Exchange, outcome: Outcome): void {
+    const attempt = this.#untold.get(exchange)
+    if (attempt === undefined) return
+    this.#untold.delete(exchange)
+    this.#write('debug', attempt, outcome, { attempt: attempt.number, bodyUnread: true })
   }
 
-  #writes(level: 'debug' | 'info' | 'warn'): boolean {
+  #writes(level: Level): boolean {
     const logger = this.#logger
-    return logger.isLevelEnabled === undefined || logger.isLevelEnabled(level)
+    try {
+      return logger.isLevelEnabled === undefined || logger.isLevelEnabled(level)
+    } catch (error) {
+      warnOnce(logger, error)
+      return true
+    }
   }
 
-  // A connection's callbacks run in the context of whoever opened it; a logger may read the caller's.
-  #write(level: 'debug' | 'info' | 'warn', exchange: Exchange, record: CallRecord, message: string): void {
-    exchange.context.runInAsyncScope(this.#logger[level], this.#logger, record, message)
+  #write(level: Level, scope: CallScope, outcome: Outcome, own: Partial<CallRecord>): void {
+    const logger = this.#logger
+    try {
+      const record = recordOf(scope, outcome, own)
+      // A connection's callbacks run in the context of whoever opened it; a logger may read the caller's.
+      scope.exchange.context.runInAsyncScope(logger[level], logger, record, messageOf(record))
+    } catch (error) {
+      warnOnce(logger, error)
+    }
   }
 }
 
@@ -187,7 +220,7 @@ class Logging implements Stage, Permit, AttemptObserver {
 export function logging(options: LoggingOptions = {}): Layer {
   checkOptions('logging', options, ['logger', ...Object.keys(loggingDefaults)])
   const { logger = standardError } = options
-  for (const level of ['debug', 'info', 'warn', 'error'] as const) {
+  for (const level of ['debug', 'info', 'warn'] as const) {
     checkFunction(`logging: logger.${level}`, (logger as Partial<Logger> | null)?.[level])
   }
   const stage = new Logging(logger, checkUnreadBodyTimeout('logging', options.unreadBodyTimeout))

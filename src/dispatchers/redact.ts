@@ -1,3 +1,4 @@
+import { type ParsedUrlQueryInput, stringify } from 'node:querystring'
 import type { Dispatcher } from 'undici'
 
 // What signs or authorises a request must not be written down. The first four are those the semantic conventions name
@@ -54,14 +55,15 @@ export function redactPath(path: string): string {
     .join('&')}`
 }
 
-function queryOf(query: Record<string, unknown> | null | undefined): string {
-  if (!query) return ''
-  const params = new URLSearchParams()
-  for (const [name, value] of Object.entries(query)) {
-    for (const one of Array.isArray(value) ? value : [value]) params.append(name, `${one}`)
-  }
-  const text = params.toString()
+// As undici writes it.
+function queryOf(query: Dispatcher.DispatchOptions['query']): string {
+  const text = query ? stringify(query as ParsedUrlQueryInput) : ''
   return text === '' ? '' : `?${text}`
+}
+
+// A password may hold an unescaped `@`: the last one before the path ends the credentials.
+function withoutCredentials(url: string): string {
+  return url.includes('@') ? url.replace(/^([a-z][a-z\d+.-]*:\/\/)[^/?#]*@/i, '$1') : url
 }
 
 /**
@@ -72,9 +74,9 @@ export function redactedUrl(
   origin: string,
   opts: { readonly path: string; readonly query?: Dispatcher.DispatchOptions['query'] },
 ): string {
-  const { path } = opts
+  // Whatever a caller gave as path, the check at the edge has yet to see it.
+  const path = String(opts.path)
   const whole = `${path}${queryOf(opts.query)}`
-  if (path.startsWith('/')) return `${origin}${redactPath(whole)}`
-  // An absolute URL as path, as proxies are spoken to: its own credentials go.
-  return redactPath(whole.replace(/^(https?:\/\/)[^/@?#]*@/, '$1'))
+  // Proxies are spoken to with an absolute URL as path.
+  return withoutCredentials(redactPath(path.startsWith('/') ? origin + whole : whole))
 }

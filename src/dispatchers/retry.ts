@@ -13,11 +13,13 @@ import {
   type RetryRefusal,
   type RetryRequest,
 } from '../policies/retry.ts'
-import { layerOf } from './chain-part.ts'
-import { CallScope, Exchange, type ScopedOptions, scopeOf, withScope } from './exchange.ts'
+import { type ChainBuilder, layerOf } from './chain-part.ts'
+import { markEdged } from './edge.ts'
+import { CallScope, Exchange, kScope, type ScopedOptions, scopeOf, withScope } from './exchange.ts'
 import { withEdge } from './guard.ts'
+import { CallPlan, GuardedCall } from './guarded-call.ts'
 import { eachHeader, headerOf } from './headers.ts'
-import { type Layer, Relay } from './relay.ts'
+import type { Layer } from './relay.ts'
 import { type RecordedBody, recordBody, replayDefaults } from './replay.ts'
 
 /** Options of {@link retry}. */
@@ -36,11 +38,11 @@ export const retryDefaults = { ...policyDefaults, replayLimit: replayDefaults.pe
 /** Bytes of an unwanted response that are read, so that its connection can be used again. */
 const drainLimit = 64 * 1024
 
-interface RetryPlan {
+/** What all calls of one layer share. */
+interface RepeatPlan {
   readonly policy: RetryPolicy
   readonly replayLimit: number
   readonly asksUser: boolean
-  readonly dispatch: Dispatcher['dispatch']
 }
 
 /** One attempt: a scope of its own, and the handler of what comes back for it. */
@@ -56,8 +58,8 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
     super(++exchange.attempts, parent.origin, exchange.now())
     this.exchange = exchange
     this.call = call
-    this.attemptTimeout = parent.attemptTimeout
-    this.bodyTimeout = parent.bodyTimeout
+    this.attemptTimers = parent.attemptTimers
+    this.bodyTimers = parent.bodyTimers
   }
 
   finish(): void {
@@ -90,7 +92,6 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
     this.call.commit(this)
     this.finish()
     this.call.onRequestUpgrade(controller, status, headers, socket)
-    this.call.release()
   }
 
   onResponseStart(
@@ -125,7 +126,6 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
       this.finish()
       return
     }
-    this.call.release()
     this.exchange.observer?.end(this)
     // Over only after the consumer took the end: if it throws, undici goes on with onResponseError.
     this.call.onResponseEnd(controller, trailers)
@@ -142,7 +142,6 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
     this.finish()
     if (this.call.accepts(this, outcome)) {
       this.call.commit(this)
-      this.call.release()
       this.call.onResponseError(controller, error)
     }
   }
@@ -160,44 +159,45 @@ class Attempt extends CallScope implements Dispatcher.DispatchHandler {
   }
 }
 
-/** One call and all its attempts, of which at most one is under way. */
-class RetriedCall extends Relay implements RetryContext {
-  readonly method: string
+/**
+ * One call and all its attempts, of which at most one is under way. It is the guard of the stages above it as well: they
+ * are asked once a call, then the first attempt is sent.
+ */
+class RetriedCall extends GuardedCall implements RetryContext {
   attempt = 0
   backoff: Backoff | null = null
   refusal: RetryRefusal | null = null
 
-  private readonly plan: RetryPlan
-  private readonly opts: ScopedOptions
-  private readonly body: RecordedBody | null
-  private readonly ownsExchange: boolean
+  private readonly repeat: RepeatPlan
+  private body: RecordedBody | null = null
   private current: Attempt | null = null
   private committed = false
   private timer: NodeJS.Timeout | undefined = undefined
   private dueAt = 0
 
   constructor(
-    plan: RetryPlan,
+    plan: CallPlan,
+    repeat: RepeatPlan,
     opts: ScopedOptions,
     handler: Dispatcher.DispatchHandler,
     scope: CallScope,
     owns: boolean,
   ) {
-    super(handler, scope)
-    this.plan = plan
-    this.method = opts.method
-    this.ownsExchange = owns
-    this.body = plan.policy.maxAttempts > 1 ? recordBody(opts, scope.exchange, plan.replayLimit) : null
-    this.opts = this.body === null ? opts : ({ ...opts, body: this.body } as unknown as ScopedOptions)
+    super(plan, opts, handler, scope, owns)
+    this.repeat = repeat
+  }
+
+  get method(): string {
+    return this.opts.method
   }
 
   get idempotent(): boolean {
-    const opts = this.opts
+    const { opts } = this
     return (
       opts.idempotent === true ||
       opts.resilience?.idempotent === true ||
       headerOf(opts.headers, 'idempotency-key') !== undefined ||
-      this.plan.policy.marks(() => requestOf(opts, this.scope.origin))
+      this.repeat.policy.marks(() => requestOf(opts, this.scope.origin))
     )
   }
 
@@ -214,14 +214,22 @@ class RetriedCall extends Relay implements RetryContext {
     return exchange.deadlineAt - exchange.now()
   }
 
-  /** Sends the next attempt. */
-  send(backoffBefore: number): boolean {
+  protected override handOn(): boolean {
+    const { policy, replayLimit } = this.repeat
+    if (policy.maxAttempts > 1) {
+      this.body = recordBody(this.opts, this.scope.exchange, replayLimit)
+      if (this.body !== null) this.opts = { ...this.opts, body: this.body } as unknown as ScopedOptions
+    }
+    return this.send(0)
+  }
+
+  private send(backoffBefore: number): boolean {
     const { exchange } = this.scope
     const attempt = new Attempt(this, exchange, this.scope)
     attempt.backoffBefore = backoffBefore
     this.current = attempt
     this.attempt++
-    let opts = withScope(this.opts, attempt)
+    let opts = this.optsFor(attempt)
     if (exchange.observer !== null) opts = exchange.observer.begin(attempt, opts)
     try {
       return this.plan.dispatch(opts, attempt)
@@ -231,11 +239,19 @@ class RetriedCall extends Relay implements RetryContext {
     }
   }
 
+  // Options that were copied for this very call, and have been handed to nobody yet, need no second copy.
+  private optsFor(attempt: Attempt): ScopedOptions {
+    const { opts } = this
+    if (this.attempt > 1 || !this.ownsExchange) return withScope(opts, attempt)
+    opts[kScope] = attempt
+    return opts
+  }
+
   /** Whether an outcome is the call's; if not, the next attempt is on its way. */
   accepts(attempt: Attempt, outcome: Outcome): boolean {
     if (this.committed || this.ended || this.aborted) return true
-    if (outcome.kind === 'success' && !this.plan.asksUser) return true
-    const delay = this.plan.policy.decide(outcome, this)
+    if (outcome.kind === 'success' && !this.repeat.asksUser) return true
+    const delay = this.repeat.policy.decide(outcome, this)
     if (delay < 0) {
       if (this.refusal !== null && outcome.kind !== 'success') this.scope.note('retry.refusal', this.refusal)
       return true
@@ -251,12 +267,6 @@ class RetriedCall extends Relay implements RetryContext {
     if (!this.committed) this.scope.queuedMs += attempt.queuedMs
     this.committed = true
     this.scope.adopt(attempt)
-  }
-
-  /** Lets go of the recorded body and, where this layer made it, of the exchange. */
-  release(): void {
-    this.body?.release()
-    if (this.ownsExchange) this.scope.exchange.done = true
   }
 
   private backOff(delay: number): void {
@@ -275,27 +285,23 @@ class RetriedCall extends Relay implements RetryContext {
     }
     this.timer = undefined
     this.current?.giveUp(new Error('the answer is not wanted'))
-    const { exchange } = this.scope
-    exchange.run(this.send, this, delay)
+    this.scope.exchange.run(this.send, this, delay)
   }
 
   override abort(reason: Error): void {
     if (this.aborted || this.ended) return
-    this.aborted = true
-    this.reason = reason
-    this.scope.abortedAs ??= 'cancelled'
     clearTimeout(this.timer)
+    this.scope.abortedAs ??= 'cancelled'
     const attempt = this.current
-    if (attempt !== null && !attempt.over) {
-      if (!attempt.discarded) attempt.abortedAs = this.scope.abortedAs
-      attempt.inner?.abort(reason)
-      // Nobody below could answer yet: what still comes for the attempt finds it over.
-      attempt.finish()
-    }
-    if (this.ended) return
-    this.release()
-    this.scope.judgeError(reason)
-    this.onResponseError(this, reason)
+    if (attempt !== null && !attempt.over && !attempt.discarded) attempt.abortedAs = this.scope.abortedAs
+    super.abort(reason)
+    // Where nobody below could answer yet: what still comes for the attempt finds it over.
+    attempt?.finish()
+  }
+
+  protected override finish(): void {
+    super.finish()
+    this.body?.release()
   }
 }
 
@@ -329,16 +335,18 @@ export function retry(options: RetryOptions = {}): Layer {
   const { replayLimit = retryDefaults.replayLimit, ...decision } = options
   checkNumber('retry: replayLimit', replayLimit, { min: 0, integer: true })
   const policy = createRetryPolicy(decision)
-  const asksUser = options.retryOn !== undefined
-  return layerOf({ name: 'retry', forks: true }, (inner) => {
-    const plan: RetryPlan = { policy, replayLimit, asksUser, dispatch: withEdge(inner) }
-    return function retry(given, handler) {
-      const scope = scopeOf(given)
-      if (scope !== null) return new RetriedCall(plan, given, handler, scope, false).send(0)
-      const exchange = new Exchange(given)
-      const accepted = new RetriedCall(plan, withScope(given, exchange), handler, exchange, true).send(0)
-      exchange.runningAt = 0
-      return accepted
-    }
+  const repeat: RepeatPlan = { policy, replayLimit, asksUser: options.retryOn !== undefined }
+  const build: ChainBuilder = (stages, inner, keeper) => throughRetry(new CallPlan(stages, inner, keeper), repeat)
+  return layerOf({ name: 'retry', build }, (dispatch) => build([], withEdge(dispatch), null))
+}
+
+function throughRetry(plan: CallPlan, repeat: RepeatPlan): Dispatcher['dispatch'] {
+  return markEdged(function retry(given, handler) {
+    const scope = scopeOf(given)
+    if (scope !== null) return new RetriedCall(plan, repeat, given, handler, scope, false).enter()
+    const exchange = new Exchange(given)
+    const accepted = new RetriedCall(plan, repeat, withScope(given, exchange), handler, exchange, true).enter()
+    exchange.runningAt = 0
+    return accepted
   })
 }

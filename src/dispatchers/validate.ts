@@ -138,19 +138,33 @@ function checkHeaders(headers: Dispatcher.DispatchOptions['headers']): string | 
   return check.problem ?? check.connectionSpecific
 }
 
+/** A Blob of another package or realm, which undici does not know as one. */
+export function isForeignBlob(body: unknown): body is Pick<Blob, 'stream'> {
+  if (typeof body !== 'object' || body === null || body instanceof Blob) return false
+  const { arrayBuffer, stream } = body as { arrayBuffer?: unknown; stream?: unknown }
+  return typeof arrayBuffer === 'function' && typeof stream === 'function'
+}
+
 function isBody(body: unknown): boolean {
   if (body === null || body === undefined || typeof body === 'string' || typeof body === 'function') return true
   if (typeof body !== 'object') return false
   if (ArrayBuffer.isView(body) || types.isAnyArrayBuffer(body)) return true
+  // Before all tags: npm's form-data carries FormData's and is a stream.
+  if (typeof (body as { pipe?: unknown }).pipe === 'function') return true
   if (body instanceof Blob || body instanceof FormData || body instanceof URLSearchParams) return true
   if ((body as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === 'FormData') return false
-  const candidate = body as { pipe?: unknown; [Symbol.asyncIterator]?: unknown; [Symbol.iterator]?: unknown }
+  const candidate = body as { [Symbol.asyncIterator]?: unknown; [Symbol.iterator]?: unknown }
   return (
-    typeof candidate.pipe === 'function' ||
     typeof candidate[Symbol.asyncIterator] === 'function' ||
     typeof candidate[Symbol.iterator] === 'function' ||
-    typeof (body as { arrayBuffer?: unknown }).arrayBuffer === 'function'
+    isForeignBlob(body)
   )
+}
+
+/** What is wrong with a body, or `null`. `name` is what the caller knows it as. */
+export function bodyProblem(body: unknown, name: string): string | null {
+  if (isBody(body)) return null
+  return `${name} must be a string, bytes, a Blob, undici's FormData, URLSearchParams, a stream, an iterable of bytes or a function that makes one of these, got ${show(body)}`
 }
 
 function checkRest(opts: Dispatcher.DispatchOptions): string | null {
@@ -200,9 +214,8 @@ function checkLine(opts: Dispatcher.DispatchOptions, origin: string): string | n
     return `path must not hold spaces, control characters or characters above U+00FF (percent-encode them), got ${show(path)}`
   }
   if (nameClass(method) === undefined) return `method must be a token such as GET, got ${show(method)}`
-  if (!isBody(body)) {
-    return `body must be a string, bytes, a Blob, undici's FormData, URLSearchParams, a stream, an iterable of bytes or a function that makes one of these, got ${show(body)}`
-  }
+  const unsendable = bodyProblem(body, 'body')
+  if (unsendable !== null) return unsendable
   return opts.query ? checkQuery(path, opts.query) : null
 }
 

@@ -170,7 +170,7 @@ export class CircuitBreaker implements Policy {
     if (known instanceof Closed) return known.admit()
     const now = this.settings.now()
     const epoch = this.#current(now)
-    scope.note('circuitBreaker.state', epoch.state)
+    scope.note('circuit.state', epoch.state)
     const permit = epoch.admit(now)
     if (permit !== null) return permit
     const retryAfter = epoch.retryAfter(now)

@@ -58,8 +58,15 @@ export class TimerLane {
    * has just read it, which costs ten times the rest.
    */
   add(entry: TimerEntry, now: number = performance.now()): void {
-    if (entry.timerAt !== 0) this.#unlink(entry)
     const at = now + this.duration
+    if (entry.timerAt !== 0) {
+      if (entry === this.#last && at >= entry.timerAt && this.#armedBy === setTimeout) {
+        // A body that comes in many pieces: it is the last to fall due, and stays it.
+        entry.timerAt = at
+        return
+      }
+      this.#unlink(entry)
+    }
     entry.timerAt = at
     const wasEmpty = this.#first === null
     let previous = this.#last

@@ -37,6 +37,8 @@ export class H1Reply implements Reply {
   readonly #connection: Connection
   readonly #recording: Recording
   readonly tunnels: boolean
+  // Not writableFinished: it also holds for an answer whose connection was lost.
+  #sent = false
   #trailers: OutgoingHttpHeaders | undefined = undefined
 
   constructor(response: ServerResponse, connection: Connection, recording: Recording, tunnels = false) {
@@ -46,7 +48,11 @@ export class H1Reply implements Reply {
     this.tunnels = tunnels
     if (tunnels) response.on('finish', () => connection.socket.destroySoon())
     response.on('error', () => {})
-    response.on('close', () => recording.settle(response.writableFinished, undefined))
+    // First, because Node's own listener closes the socket of an answer that is the last on its connection.
+    response.prependListener('finish', () => {
+      this.#sent = !connection.socket.destroyed
+    })
+    response.on('close', () => recording.settle(this.#sent, undefined))
   }
 
   get closed(): boolean {

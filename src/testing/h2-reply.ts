@@ -5,7 +5,7 @@ import type { Recording } from './recorded-request.ts'
 import type { Reply } from './reply.ts'
 import type { GoAway, HeaderValues } from './step.ts'
 
-const { NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM } = constants
+const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM } = constants
 
 // What goes out in one DATA frame counts as sent; more may wait for the caller's flow control.
 const oneFrame = 16_384
@@ -49,11 +49,15 @@ export class H2Reply implements Reply {
     this.#stream.additionalHeaders({ ...(headers as OutgoingHttpHeaders), ':status': status })
   }
 
-  head(status: number, headers: OutgoingHttpHeaders, trailers: HeaderValues | undefined): void {
-    this.#stream.respond({ ...headers, ':status': status }, { waitForTrailers: trailers !== undefined })
-    if (trailers !== undefined) {
-      this.#stream.once('wantTrailers', () => this.#stream.sendTrailers(trailers as OutgoingHttpHeaders))
-    }
+  head(status: number, headers: OutgoingHttpHeaders, trailers: HeaderValues | undefined, endless: boolean): void {
+    const waitForTrailers = endless || trailers !== undefined
+    this.#stream.respond({ ...headers, ':status': status }, { waitForTrailers })
+    if (!waitForTrailers) return
+    this.#stream.once('wantTrailers', () => {
+      // Before it sends RST_STREAM, close() ends the stream, and the answer would look whole: a stream that waits for its
+      // trailers cannot end.
+      if (!endless) this.#stream.sendTrailers(trailers as OutgoingHttpHeaders)
+    })
   }
 
   write(chunk: string | Uint8Array): Promise<void> {
@@ -77,8 +81,9 @@ export class H2Reply implements Reply {
       this.#sent = true
       this.#stream.end(body)
     } else {
-      this.#stream.write(body, (error) => {
-        if (!error) this.end()
+      // Not by the callback's error: Node 26 gives none where the caller reset the stream.
+      this.#stream.write(body, () => {
+        if (!this.closed) this.end()
       })
     }
   }
@@ -106,7 +111,7 @@ export class H2Reply implements Reply {
 
   fail(text: string): void {
     if (this.closed) return
-    if (this.#stream.headersSent) this.#stream.close(NGHTTP2_INTERNAL_ERROR)
+    if (this.#stream.headersSent) this.#stream.destroy(new Error(text))
     else this.answer(500, { 'content-type': 'text/plain' }, Buffer.from(text))
   }
 

@@ -57,6 +57,7 @@ function isParts(body: StepOptions['body']): body is Iterable<BodyPart> | AsyncI
 
 /** Plays a step against one request. */
 export async function play(step: StepOptions, request: Recording, reply: Reply): Promise<void> {
+  if (reply.closed) return
   if (step.refuse) {
     request.faulted = true
     return reply.refuse()
@@ -85,21 +86,22 @@ export async function play(step: StepOptions, request: Recording, reply: Reply):
 async function playHeadAndBody(step: StepOptions, request: Recording, reply: Reply): Promise<void> {
   const { status = 200, trailers, bodyDelay = 0 } = step
   const headers = headersOf(step, request)
+  const names = new Set(Object.keys(headers).map((name) => name.toLowerCase()))
   if (reply.tunnels && (status === 101 || (request.method === 'CONNECT' && status < 300))) {
-    reply.head(status, headers, undefined)
+    reply.head(status, headers, undefined, false)
     return reply.tunnel()
   }
   const fault = bodyFault(step, request, reply)
   const bodyless = request.method === 'HEAD' || status === 204 || status === 304
   const body = step.echo ? echoOf(request) : (step.body ?? (fault === undefined ? '' : filling))
   const whole = isParts(body) ? undefined : Buffer.from(body)
-  if (whole !== undefined && trailers === undefined && status !== 204 && headers['content-length'] === undefined) {
+  if (whole !== undefined && trailers === undefined && status !== 204 && !names.has('content-length')) {
     headers['content-length'] = whole.length
   }
   if (fault === undefined && (bodyless || (whole !== undefined && trailers === undefined && bodyDelay === 0))) {
     return reply.answer(status, headers, bodyless ? undefined : whole)
   }
-  reply.head(status, headers, trailers)
+  reply.head(status, headers, trailers, fault !== undefined)
   if (!bodyless) {
     const part = whole === undefined || fault === undefined ? whole : whole.subarray(0, whole.length >> 1)
     await writeParts(part === undefined ? (body as Iterable<BodyPart>) : [part], bodyDelay, request, reply)

@@ -4,7 +4,7 @@ import { redactedUrl } from '../dispatchers/redact.ts'
 import type { Outcome } from '../policies/outcome.ts'
 
 // RFC 9110, PATCH (RFC 5789) and QUERY: what the semantic conventions know as methods.
-const knownMethods: ReadonlySet<string> = new Set([
+const standardMethods: ReadonlySet<string> = new Set([
   'CONNECT',
   'DELETE',
   'GET',
@@ -16,6 +16,13 @@ const knownMethods: ReadonlySet<string> = new Set([
   'QUERY',
   'TRACE',
 ])
+
+// The conventions want this variable to take the place of the whole list.
+function knownMethods(): ReadonlySet<string> {
+  const given = process.env.OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS
+  if (!given) return standardMethods
+  return new Set(given.split(',').map((name) => name.trim()))
+}
 
 interface Method {
   /** For the span's name. */
@@ -29,16 +36,24 @@ interface Method {
 const methods = new Map<string, Method>()
 const mostMethods = 64
 
+function canonical(given: string): string {
+  const known = knownMethods()
+  if (known.has(given)) return given
+  const upper = given.toUpperCase()
+  return known.has(upper) ? upper : '_OTHER'
+}
+
 /** A request's method as the semantic conventions want it: unknown ones are `_OTHER`, and `HTTP` in the span's name. */
 export function methodOf(given: string): Method {
-  const known = methods.get(given)
-  if (known !== undefined) return known
-  const upper = given.toUpperCase()
-  const value = knownMethods.has(upper) ? upper : '_OTHER'
+  const found = methods.get(given)
+  if (found !== undefined) return found
+  // Whatever a caller gave, the check at the edge has yet to see it.
+  const text = String(given)
+  const value = canonical(text)
   const method = {
     name: value === '_OTHER' ? 'HTTP' : value,
     value,
-    original: value === given ? undefined : given,
+    original: value === text ? undefined : text,
   }
   if (methods.size >= mostMethods) methods.clear()
   methods.set(given, method)
@@ -66,20 +81,20 @@ function serverOf(origin: string): Server {
   return lastServer
 }
 
-/** What is known of an attempt when its span starts, so that samplers see it. */
+/** What is known of an attempt when its span starts, so that samplers see it. `number` counts from 1. */
 export function requestAttributes(
   scope: CallScope,
   opts: ScopedOptions,
   template: string | undefined,
   number: number,
 ): Attributes {
-  const method = methodOf(scope.exchange.method)
+  const method = methodOf(opts.method)
   const server = serverOf(scope.origin)
   const attributes: Attributes = {
     'http.request.method': method.value,
-    'server.address': server.address,
     'url.full': redactedUrl(scope.origin, opts),
   }
+  if (server.address !== '') attributes['server.address'] = server.address
   if (server.port !== undefined) attributes['server.port'] = server.port
   if (method.original !== undefined) attributes['http.request.method_original'] = method.original
   if (template !== undefined) attributes['url.template'] = template
@@ -88,26 +103,36 @@ export function requestAttributes(
   return attributes
 }
 
-/** What is known of an attempt when it is over. */
-export function endAttributes(scope: CallScope, { status, headers }: Outcome): Attributes {
+/** What policies left, as attributes. */
+export function noteAttributes(notes: CallScope['notes']): Attributes {
   const attributes: Attributes = {}
+  for (const [name, value] of notes ?? []) attributes[`roundtripper.${name}`] = value
+  return attributes
+}
+
+/** What is known of an attempt when it is over. `queuedBefore` is what its call had waited before it was forked. */
+export function endAttributes(scope: CallScope, { status, headers }: Outcome, queuedBefore: number): Attributes {
+  const attributes = noteAttributes(scope.notes)
   if (status !== undefined) attributes['http.response.status_code'] = status
   if (scope.protocol !== undefined) attributes['network.protocol.version'] = scope.protocol
   if (scope.peer?.address !== undefined) {
     attributes['network.peer.address'] = scope.peer.address
     if (scope.peer.port !== undefined) attributes['network.peer.port'] = scope.peer.port
   }
-  if (scope.queuedMs > 0) attributes['roundtripper.queued_ms'] = scope.queuedMs
+  const queuedMs = queuedBefore + scope.queuedMs
+  if (queuedMs > 0) attributes['roundtripper.queued_ms'] = queuedMs
   const retryAfter = headers?.['retry-after']
   if (typeof retryAfter === 'string') attributes['roundtripper.retry_after'] = retryAfter
-  for (const [name, value] of scope.notes ?? []) attributes[`roundtripper.${name}`] = value
   return attributes
 }
 
 /** `error.type` of an outcome; `undefined` for one that leaves the span's status unset. */
 export function errorTypeOf({ kind, status, error, phase }: Outcome): string | undefined {
-  if (kind === 'success' || kind === 'cancelled') return undefined
-  if (status !== undefined && phase === 'head') return status >= 400 ? String(status) : kind
+  if (kind === 'success') return undefined
+  // A caller that does not want the rest of an error page has still had an error.
+  if (kind === 'cancelled') return status !== undefined && status >= 400 ? String(status) : undefined
+  // An error before the head that has a status stands for a response (undici's responseError).
+  if (status !== undefined && phase !== 'body') return status >= 400 ? String(status) : kind
   const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
   if (typeof code === 'string') return code
   return typeof name === 'string' && name !== 'Error' ? name : '_OTHER'

@@ -5,19 +5,35 @@ import { replaceHeaders } from '../dispatchers/headers.ts'
 // Kept between calls: propagators are set once a process, and their fields do not change.
 let knownFields: readonly string[] = []
 let fieldSet: ReadonlySet<string> = new Set()
+let fieldsOfTrace: ReadonlySet<string> = fieldSet
 
-function fields(): ReadonlySet<string> {
+/** The header names (lower case) that what was injected takes the place of. */
+function replacedBy(carrier: Readonly<Record<string, string>>): ReadonlySet<string> {
   const now = propagation.fields()
   if (now.length !== knownFields.length || now.some((name, at) => name !== knownFields[at])) {
     knownFields = now
     fieldSet = new Set(now.map((name) => name.toLowerCase()))
+    fieldsOfTrace = new Set([...fieldSet].filter((name) => name !== 'baggage'))
   }
-  return fieldSet
+  // The context decides which trace a request belongs to, the caller's old `tracestate` included; baggage is no part of
+  // that, and what the caller wrote goes out unless the context has its own.
+  return 'baggage' in carrier ? fieldSet : fieldsOfTrace
+}
+
+function areHeaders(headers: ScopedOptions['headers']): boolean {
+  if (headers === null || headers === undefined) return true
+  return typeof headers === 'object' && !(Array.isArray(headers) && headers.length % 2 !== 0)
 }
 
 /** Options whose headers carry `context` (`traceparent` and its siblings) in place of any they carried before. */
 export function injectContext(context: Context, opts: ScopedOptions): ScopedOptions {
   const carrier: Record<string, string> = {}
   propagation.inject(context, carrier)
-  return { ...opts, headers: replaceHeaders(opts.headers, fields(), carrier) }
+  if (Object.keys(carrier).length === 0 || !areHeaders(opts.headers)) return opts
+  try {
+    return { ...opts, headers: replaceHeaders(opts.headers, replacedBy(carrier), carrier) }
+  } catch {
+    // What is no list of headers is left as it is, for the check at the edge to explain.
+    return opts
+  }
 }

@@ -52,10 +52,10 @@ describe('an open circuit', () => {
     const { breaker, clock } = opened()
     const notes: Record<string, unknown> = {}
     expect(() => breaker.acquire(scope(origin, notes))).toThrow(CircuitOpenError)
-    expect(notes).toEqual({ 'circuitBreaker.state': 'open' })
+    expect(notes).toEqual({ 'circuit.state': 'open' })
     clock.now = 5000
     breaker.acquire(scope(origin, notes))
-    expect(notes).toEqual({ 'circuitBreaker.state': 'halfOpen' })
+    expect(notes).toEqual({ 'circuit.state': 'halfOpen' })
   })
 })
 

@@ -2,6 +2,7 @@ import { type ClientHttp2Session, connect, constants } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
 import type { StepOptions } from 'roundtripper/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { callH2c } from './h2-frames.ts'
 import { call, startPair, wires } from './support.ts'
 
 const whole = 'The quick brown fox jumps over the lazy dog.'
@@ -214,16 +215,35 @@ describe.each(wires.filter(({ version }) => version === '2'))('GOAWAY on the wir
     await send(session, '/')
     expect(await goaway).toBe(constants.NGHTTP2_ENHANCE_YOUR_CALM)
   })
+})
 
-  it('cuts without END_STREAM', async () => {
-    const { server, session } = await open()
-    server.script('/', { cut: true, body: ['one'] })
-    const stream = session.request({ ':path': '/' })
-    stream.on('error', () => {})
-    const aborted = new Promise((resolve) => stream.on('aborted', () => resolve('aborted')))
-    stream.resume()
-    expect(await aborted).toBe('aborted')
-    expect(stream.rstCode).toBe(constants.NGHTTP2_CANCEL)
+describe('faults on the wire, frame by frame', () => {
+  const steps: [string, StepOptions, string[]][] = [
+    ['a body in one piece, reset', { reset: 'in-body', body: '12345678' }, ['HEADERS', 'DATA 4', 'RST_STREAM 2']],
+    ['parts, reset', { reset: 'in-body', body: ['abc', 'de'] }, ['HEADERS', 'DATA 3', 'DATA 2', 'RST_STREAM 2']],
+    ['a code of 0', { reset: 'in-body', resetCode: 0, body: '12' }, ['HEADERS', 'DATA 1', 'RST_STREAM 0']],
+    ['reset before the head', { reset: 'before-head', resetCode: 11 }, ['RST_STREAM 11']],
+    ['refused', { refuse: true }, ['RST_STREAM 7']],
+    ['cut', { cut: true, body: ['abc'] }, ['HEADERS', 'DATA 3', 'RST_STREAM 8']],
+    ['left out by GOAWAY', { goaway: { code: 11, lastStreamId: 1 }, body: 'never' }, ['GOAWAY 1 11']],
+    ['with GOAWAY', { goaway: {}, body: 'bye' }, ['GOAWAY 3 0', 'HEADERS', 'DATA 3 END_STREAM']],
+    ['in good order', { body: 'hi' }, ['HEADERS', 'DATA 2 END_STREAM']],
+    ['in good order, empty', {}, ['HEADERS END_STREAM']],
+    ['in good order, in parts', { body: ['hi'] }, ['HEADERS', 'DATA 2', 'DATA 0 END_STREAM']],
+    ['trailers', { body: 'hi', trailers: { a: 'b' } }, ['HEADERS', 'DATA 2', 'HEADERS END_STREAM']],
+  ]
+
+  it.each(steps)('%s', async (_name, step, expected) => {
+    const { server } = await startPair({ protocol: 'h2c' })
+    server.script('/', step)
+    const caller = callH2c(server.port)
+    caller.get('/warm', 1)
+    await caller.seen('HEADERS')
+    caller.frames.length = 0
+    caller.get('/', 3)
+    await caller.seen(expected.at(-1)!)
+    await server.requests[1]!.closed
+    expect(caller.frames).toEqual(expected)
   })
 })
 

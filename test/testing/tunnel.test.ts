@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { upgrade } from 'undici'
 import { describe, expect, it } from 'vitest'
 import { call, startPair, wires } from './support.ts'
 
@@ -9,7 +11,7 @@ describe.each(wires)('tunnels, $protocol', ({ protocol, version }) => {
     const { socket, statusCode } = await agent.connect({ origin: server.origin, path: 'example.org:443' })
     expect(statusCode).toBe(200)
     socket.write('ping')
-    const [echoed] = await socket.iterator({ destroyOnReturn: false }).take(1).toArray()
+    const [echoed] = await once(socket, 'data')
     expect(String(echoed)).toBe('ping')
     expect(server.requests[0]!.method).toBe('CONNECT')
     socket.on('error', () => {})
@@ -20,9 +22,9 @@ describe.each(wires)('tunnels, $protocol', ({ protocol, version }) => {
   it('sends back what comes through an upgrade', async () => {
     const { server, agent } = await startPair({ protocol })
     server.script('/', h2 ? 200 : { status: 101, headers: { connection: 'upgrade', upgrade: 'websocket' } })
-    const { socket } = await agent.upgrade({ origin: server.origin, path: '/', protocol: 'websocket' })
+    const { socket } = await upgrade(server.url(), { dispatcher: agent, protocol: 'websocket' })
     socket.write('ping')
-    const [echoed] = await socket.iterator({ destroyOnReturn: false }).take(1).toArray()
+    const [echoed] = await once(socket, 'data')
     expect(String(echoed)).toBe('ping')
     socket.on('error', () => {})
     socket.destroy()
