@@ -1,0 +1,118 @@
+// `npm run bench`: what the chain costs, in CPU of the client process, against bare undici in the same run.
+import { parseArgs } from 'node:util'
+import type { ClientVariant, RoundResult } from './client.ts'
+import { type BenchClient, type ServerAddresses, startClient, startServer } from './processes.ts'
+import { median, range } from './statistics.ts'
+import { benchStub } from './stub.ts'
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '15' },
+    calls: { type: 'string', default: '5000' },
+    callers: { type: 'string', default: '100' },
+  },
+})
+const rounds = Number(values.rounds)
+const calls = Number(values.calls)
+const callers = Number(values.callers)
+
+const variants = ['bare', 'chain', 'handSpan', 'tracedChain'] as const satisfies readonly ClientVariant[]
+
+interface Bar {
+  readonly what: string
+  readonly measured: number
+  readonly bar: number
+}
+
+const bars: Bar[] = []
+
+function report(what: string, measured: number, bar: number): void {
+  bars.push({ what, measured, bar })
+}
+
+function reportStub(): void {
+  const { bare, empty, chain, tracing } = benchStub(15, 100_000)
+  const layer = (empty - bare) / 7
+  console.log('\nOn a stub dispatcher, microseconds of CPU a call')
+  console.log(`  stub alone                          ${bare.toFixed(3)}`)
+  console.log(`  seven empty forwarding layers       ${empty.toFixed(3)}`)
+  console.log(`  standard chain without tracing      ${chain.toFixed(3)}`)
+  console.log(`  standard chain, tracing, no SDK     ${tracing.toFixed(3)}`)
+  report('stub: chain / seven empty layers (stub subtracted)', (chain - bare) / (empty - bare), 6)
+  report('stub: tracing without an SDK / one empty layer', (tracing - chain) / layer, 0.3)
+}
+
+type Results = Record<ClientVariant, RoundResult[]>
+
+async function measure(protocol: 'http1' | 'http2', addresses: ServerAddresses): Promise<Results> {
+  const clients = {} as Record<ClientVariant, BenchClient>
+  const results: Results = { bare: [], chain: [], handSpan: [], tracedChain: [] }
+  for (const variant of variants) {
+    const origin = addresses[protocol]
+    clients[variant] = await startClient({ variant, origin, ca: addresses.ca, otlp: addresses.otlp, callers })
+  }
+  for (let warm = 0; warm < 3; warm++) for (const variant of variants) await clients[variant].round(calls)
+  for (let at = 0; at < rounds; at++) {
+    // Each goes first in turn, so that a drift of the machine falls on all.
+    for (let turn = 0; turn < variants.length; turn++) {
+      const variant = variants[(at + turn) % variants.length] as ClientVariant
+      results[variant].push(await clients[variant].round(calls))
+    }
+  }
+  await Promise.all(variants.map((variant) => clients[variant].stop()))
+  return results
+}
+
+function ratios(results: Results, one: ClientVariant, other: ClientVariant): number[] {
+  return results[one].map(({ cpu }, at) => cpu / (results[other][at] as RoundResult).cpu)
+}
+
+function reportProtocol(name: string, results: Results): void {
+  console.log(`\n${name}, ${callers} callers, 1 KB JSON, ${rounds} rounds of ${calls} calls each, alternating`)
+  for (const variant of variants) {
+    const cpu = median(results[variant].map((result) => result.cpu))
+    const rate = median(results[variant].map((result) => result.rate))
+    console.log(
+      `  ${variant.padEnd(12)} ${cpu.toFixed(1).padStart(6)} us CPU a call  ${Math.round(rate).toString().padStart(7)} calls/s`,
+    )
+  }
+  const untraced = ratios(results, 'chain', 'bare')
+  const traced = ratios(results, 'tracedChain', 'handSpan')
+  console.log(`  chain / bare ${median(untraced).toFixed(3)} (${range(untraced)})`)
+  console.log(`  traced chain / hand-written span ${median(traced).toFixed(3)} (${range(traced)})`)
+  report(`${name}: chain / bare undici.request`, median(untraced), 1.1)
+  report(`${name}: traced chain / hand-written span`, median(traced), 1.1)
+}
+
+async function countSpans(otlp: string): Promise<number> {
+  return ((await (await fetch(otlp)).json()) as { spans: number }).spans
+}
+
+async function main(): Promise<void> {
+  console.log(`Node ${process.version}, ${process.arch}`)
+  reportStub()
+  const server = await startServer()
+  try {
+    for (const [protocol, name] of [
+      ['http1', 'HTTP/1.1'],
+      ['http2', 'HTTP/2'],
+    ] as const) {
+      const before = await countSpans(server.addresses.otlp)
+      reportProtocol(name, await measure(protocol, server.addresses))
+      // Two traced variants, three warm-up rounds, and a parent span for each round.
+      const each = Math.ceil(calls / callers) * callers
+      const expected = 2 * (rounds + 3) * (each + 1)
+      const received = (await countSpans(server.addresses.otlp)) - before
+      if (received !== expected) throw new Error(`void: ${expected} spans were made, the receiver got ${received}`)
+      console.log(`  spans received: ${received}, all`)
+    }
+  } finally {
+    server.stop()
+  }
+  console.log('\nBars')
+  for (const { what, measured, bar } of bars) {
+    console.log(`  ${measured <= bar ? 'met   ' : 'MISSED'} ${what}: ${measured.toFixed(3)} (at most ${bar})`)
+  }
+}
+
+await main()

@@ -1,0 +1,52 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { ClientSetup, Round, RoundResult } from './client.ts'
+
+export interface ServerAddresses {
+  readonly http1: string
+  readonly http2: string
+  readonly otlp: string
+  readonly ca: string
+}
+
+function answerOf<T>(child: ChildProcess): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onExit = (code: number | null) => reject(new Error(`a process of the benchmark ended with ${code}`))
+    child.once('exit', onExit)
+    child.once('message', (message) => {
+      child.off('exit', onExit)
+      resolve(message as T)
+    })
+  })
+}
+
+function start(file: string, ...args: string[]): ChildProcess {
+  return fork(fileURLToPath(new URL(file, import.meta.url)), args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+}
+
+export async function startServer(): Promise<{ addresses: ServerAddresses; stop(): void }> {
+  const child = start('./server.ts')
+  return { addresses: await answerOf<ServerAddresses>(child), stop: () => child.disconnect() }
+}
+
+export interface BenchClient {
+  round(calls: number): Promise<RoundResult>
+  stop(): Promise<void>
+}
+
+export async function startClient(setup: ClientSetup): Promise<BenchClient> {
+  const child = start('./client.ts', JSON.stringify(setup))
+  await answerOf(child)
+  return {
+    round(calls) {
+      child.send({ calls } satisfies Round)
+      return answerOf<RoundResult>(child)
+    },
+    async stop() {
+      const ended = once(child, 'exit')
+      child.send('end')
+      await ended
+    },
+  }
+}
