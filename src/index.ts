@@ -19,7 +19,7 @@ export type { Protocol } from './dispatchers/protocol.ts'
 export type { Layer } from './dispatchers/relay.ts'
 export { replayDefaults } from './dispatchers/replay.ts'
 export { type RetryOptions, retry, retryDefaults } from './dispatchers/retry.ts'
-export { createFetch } from './fetch/create-fetch.ts'
+export { createFetch, type KitFetch, type KitRequestInit } from './fetch/create-fetch.ts'
 export {
   defaultFetchAllConcurrency,
   type FetchAllOptions,

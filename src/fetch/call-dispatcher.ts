@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher, FormData } from 'undici'
+import type { CallOptions } from '../dispatchers/exchange.ts'
 import { type Protocol, protocolOfHead } from '../dispatchers/protocol.ts'
 
 // undici reads a Blob whole into memory before it sends it; a bigger one is better streamed, at the price that it can
@@ -10,6 +11,7 @@ const largestWholeBlob = 1024 * 1024
 interface FetchDispatchOptions extends Dispatcher.DispatchOptions {
   /** The one-shot generator that undici's fetch would have sent. */
   readonly __mockAgentBodyForDispatch?: Dispatcher.DispatchOptions['body']
+  resilience?: CallOptions
 }
 
 type MaybeMock = Dispatcher & { readonly isMockActive?: boolean }
@@ -26,10 +28,12 @@ export class CallDispatcher {
   protocol: Protocol | undefined = undefined
   readonly #target: MaybeMock
   readonly #form: FormData | undefined
+  readonly #options: CallOptions | undefined
 
-  constructor(target: Dispatcher, form: FormData | undefined) {
+  constructor(target: Dispatcher, form: FormData | undefined, options: CallOptions | undefined) {
     this.#target = target
     this.#form = form
+    this.#options = options
   }
 
   dispatch(options: FetchDispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
@@ -38,6 +42,7 @@ export class CallDispatcher {
     if (this.#target.isMockActive) return this.#target.dispatch(options, watched)
     const { __mockAgentBodyForDispatch: generator, ...rest } = options
     if (!this.#canBeSentAgain(rest.body)) rest.body = generator ?? null
+    if (this.#options !== undefined) rest.resilience = this.#options
     return this.#target.dispatch(rest, watched)
   }
 

@@ -1,4 +1,5 @@
 import { type Dispatcher, type RequestInfo, type RequestInit, fetch as undiciFetch } from 'undici'
+import type { CallOptions } from '../dispatchers/exchange.ts'
 import { fetchArguments } from './arguments.ts'
 import { CallDispatcher } from './call-dispatcher.ts'
 import { noteProtocol } from './protocol.ts'
@@ -8,6 +9,17 @@ export function checkDispatcher(name: string, dispatcher: unknown): Dispatcher {
   if (typeof (dispatcher as Dispatcher | undefined)?.dispatch === 'function') return dispatcher as Dispatcher
   const given = dispatcher === null ? 'null' : typeof dispatcher
   throw new TypeError(`${name} must be a Dispatcher (an object with a dispatch method), got ${given}`)
+}
+
+/** The standard `fetch`, with what the kit takes besides in a call's `init`; other fetches ignore it. */
+export type KitFetch = (input: string | URL | globalThis.Request, init?: KitRequestInit) => Promise<Response>
+
+/** `RequestInit` with the kit's own options. */
+export interface KitRequestInit extends globalThis.RequestInit {
+  /** Takes the place of the dispatcher that fetch is bound to. */
+  readonly dispatcher?: Dispatcher
+  /** What the chain is to know of this call. */
+  readonly resilience?: CallOptions
 }
 
 /**
@@ -21,6 +33,7 @@ export function checkDispatcher(name: string, dispatcher: unknown): Dispatcher {
  * - Node's own FormData, Request and Headers are understood like undici's. What a Request of Node's own carries as body
  *   is a stream to us: it can be sent once.
  * - `protocolOf(response)` tells the negotiated protocol.
+ * - `resilience` in a call's `init` tells the chain what it should know of the call, such as `idempotent`.
  *
  * A `dispatcher` in a call's `init` wins over the bound one. (One given to `new Request` cannot be seen.)
  *
@@ -29,7 +42,7 @@ export function checkDispatcher(name: string, dispatcher: unknown): Dispatcher {
  *
  * @throws TypeError if `dispatcher` is none.
  */
-export function createFetch(dispatcher: Dispatcher): typeof globalThis.fetch {
+export function createFetch(dispatcher: Dispatcher): KitFetch {
   const bound = checkDispatcher('createFetch: dispatcher', dispatcher)
 
   return async function fetch(givenInput: unknown, givenInit: unknown = undefined): Promise<Response> {
@@ -38,7 +51,8 @@ export function createFetch(dispatcher: Dispatcher): typeof globalThis.fetch {
       return (await undiciFetch(givenInput as RequestInfo, givenInit as RequestInit)) as unknown as Response
     }
     const { input, init, dispatcher: own, form } = fetchArguments(givenInput, givenInit as object | null | undefined)
-    const call = new CallDispatcher(own ? checkDispatcher('fetch: init.dispatcher', own) : bound, form)
+    const { resilience } = (givenInit ?? {}) as KitRequestInit
+    const call = new CallDispatcher(own ? checkDispatcher('fetch: init.dispatcher', own) : bound, form, resilience)
     const response = await undiciFetch(input, { ...init, dispatcher: call as unknown as Dispatcher })
     noteProtocol(response, call.protocol)
     return response as unknown as Response
