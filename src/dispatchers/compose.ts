@@ -1,7 +1,7 @@
 import { Dispatcher, errors } from 'undici'
 import { type ChainBuilder, type ChainPart, chainPartOf } from './chain-part.ts'
 import { checkChain } from './check-chain.ts'
-import { markEdged } from './edge.ts'
+import { markOverEdge } from './edge.ts'
 import type { ScopedOptions } from './exchange.ts'
 import { guardDispatch, withEdge } from './guard.ts'
 import type { CallKeeper, GuardedCall, Stage } from './guarded-call.ts'
@@ -41,6 +41,17 @@ function foldStages(stages: readonly Stage[], dispatch: Dispatcher['dispatch']):
   return stages.length > 0 ? guardDispatch(stages, dispatch, null) : withEdge(dispatch)
 }
 
+function unreadBound(stages: readonly Stage[]): number | undefined {
+  return stages.find((stage) => stage.unreadBodyTimeout !== undefined)?.unreadBodyTimeout
+}
+
+// A guard has one clock for a body that nobody reads: stages that give up at different times need one each.
+function haveOneClock(stages: readonly Stage[], others: readonly Stage[]): boolean {
+  const bound = unreadBound(stages)
+  const other = unreadBound(others)
+  return bound === undefined || other === undefined || bound === other
+}
+
 function applyForeign(layer: Layer, dispatch: Dispatcher['dispatch'], origin: unknown): Dispatcher['dispatch'] {
   const applied = (layer as (dispatch: Dispatcher['dispatch'], origin: unknown) => unknown)(dispatch, origin)
   if (typeof applied !== 'function' || applied.length !== 2) {
@@ -49,7 +60,7 @@ function applyForeign(layer: Layer, dispatch: Dispatcher['dispatch'], origin: un
         `(opts, handler), got ${typeof applied === 'function' ? `one with ${applied.length}` : typeof applied}`,
     )
   }
-  return markEdged(applied as Dispatcher['dispatch'])
+  return markOverEdge(applied as Dispatcher['dispatch'])
 }
 
 /**
@@ -57,28 +68,29 @@ function applyForeign(layer: Layer, dispatch: Dispatcher['dispatch'], origin: un
  * the ground of another chain. Made by {@link compose}.
  */
 export class ChainDispatcher extends Dispatcher implements CallKeeper {
-  readonly #inner: Dispatcher
-  readonly #origin: string | null | undefined
-  readonly #dispatch: Dispatcher['dispatch']
-  readonly #parts: readonly (ChainPart | undefined)[]
-  #first: GuardedCall | null = null
-  #closing: Promise<void> | null = null
-  #destroying: Promise<void> | null = null
-  #onIdle: (() => void) | null = null
+  // TypeScript's private: what undici's compose() makes of a dispatcher is a Proxy, and a #field cannot be read through one.
+  private readonly inner: Dispatcher
+  private readonly origin: string | null | undefined
+  private readonly through: Dispatcher['dispatch']
+  private readonly parts: readonly (ChainPart | undefined)[]
+  private first: GuardedCall | null = null
+  private closing: Promise<void> | null = null
+  private destroying: Promise<void> | null = null
+  private onIdle: (() => void) | null = null
 
   constructor(inner: Dispatcher, layers: readonly Layer[]) {
     super()
-    this.#inner = inner
-    this.#origin = originOfDispatcher(inner)
-    this.#parts = layers.map(chainPartOf)
-    this.#dispatch = this.#build(layers)
+    this.inner = inner
+    this.origin = originOfDispatcher(inner)
+    this.parts = layers.map(chainPartOf)
+    this.through = this.build(layers)
     delegateEvents(this, inner)
   }
 
   // Adjacent stages become one guard, together with the layer below them where it can take them in. The outermost guard
   // is there in any case: it keeps the calls for close() and destroy(), and gives the consumer one controller.
-  #build(layers: readonly Layer[]): Dispatcher['dispatch'] {
-    let dispatch: Dispatcher['dispatch'] = this.#inner.dispatch.bind(this.#inner)
+  private build(layers: readonly Layer[]): Dispatcher['dispatch'] {
+    let dispatch: Dispatcher['dispatch'] = this.inner.dispatch.bind(this.inner)
     let run: Stage[] = []
     let build: ChainBuilder | null = null
     const fold = (): Dispatcher['dispatch'] => {
@@ -88,14 +100,15 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
       return folded
     }
     for (let at = layers.length - 1; at >= 0; at--) {
-      const part = this.#parts[at]
+      const part = this.parts[at]
       if (part?.stages !== undefined) {
+        if (!haveOneClock(part.stages, run)) dispatch = fold()
         run.unshift(...part.stages)
       } else if (part?.build !== undefined) {
         dispatch = fold()
         build = part.build
       } else {
-        dispatch = applyForeign(layers[at] as Layer, fold(), this.#origin)
+        dispatch = applyForeign(layers[at] as Layer, fold(), this.origin)
       }
     }
     return build === null ? guardDispatch(run, dispatch, this, 'chain') : (build as ChainBuilder)(run, dispatch, this)
@@ -111,41 +124,41 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
         throw new errors.InvalidArgumentError('opts.dispatcher belongs to undici.request and fetch, not to dispatch')
       }
       // The agent below answers for itself.
-      if (this.#destroying !== null) throw new errors.ClientDestroyedError()
-      if (this.#closing !== null) throw new errors.ClientClosedError()
+      if (this.destroying !== null) throw new errors.ClientDestroyedError()
+      if (this.closing !== null) throw new errors.ClientClosedError()
     } catch (error) {
       handler.onResponseError?.(null as never, error as Error)
       return false
     }
-    if (!opts.origin && typeof this.#origin === 'string') {
-      return this.#dispatch({ ...opts, origin: this.#origin }, handler)
+    if (!opts.origin && typeof this.origin === 'string') {
+      return this.through({ ...opts, origin: this.origin }, handler)
     }
-    return this.#dispatch(opts, handler)
+    return this.through(opts, handler)
   }
 
   get closed(): boolean {
-    return this.#closing !== null || (this.#inner as Closable).closed === true
+    return this.closing !== null || (this.inner as Closable).closed === true
   }
 
   get destroyed(): boolean {
-    return this.#destroying !== null || (this.#inner as Closable).destroyed === true
+    return this.destroying !== null || (this.inner as Closable).destroyed === true
   }
 
   /** What the agent below tells of its pools; `undefined` where it tells nothing. */
   get stats(): unknown {
-    return (this.#inner as { stats?: unknown }).stats
+    return (this.inner as { stats?: unknown }).stats
   }
 
   /** Takes no new call, lets those under way come to their end (queues, backoffs and bodies included), then closes the agent. */
   override close(): Promise<void>
   override close(callback: () => void): void
   override close(callback?: () => void): Promise<void> | undefined {
-    if (this.#destroying !== null) {
+    if (this.destroying !== null) {
       const failed = Promise.reject<void>(new errors.ClientDestroyedError())
       return settleWith(failed, callback)
     }
-    this.#closing ??= this.#idle().then(() => (this.destroyed ? undefined : this.#inner.close()))
-    return settleWith(this.#closing, callback)
+    this.closing ??= this.idle().then(() => (this.destroyed ? undefined : this.inner.close()))
+    return settleWith(this.closing, callback)
   }
 
   /** Fails every call under way at once, wherever it waits, then destroys the agent. */
@@ -156,42 +169,42 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   override destroy(error?: Error | null | (() => void), callback?: () => void): Promise<void> | undefined {
     const done = typeof error === 'function' ? error : callback
     const reason = typeof error === 'function' || !error ? new errors.ClientDestroyedError() : error
-    this.#destroying ??= this.#destroy(reason)
-    return settleWith(this.#destroying, done)
+    this.destroying ??= this.destroyAll(reason)
+    return settleWith(this.destroying, done)
   }
 
-  async #destroy(reason: Error): Promise<void> {
+  private async destroyAll(reason: Error): Promise<void> {
     // A consumer may end other calls from its error callback: take the first until none is left.
-    for (let call = this.#first; call !== null; call = this.#first) {
+    for (let call = this.first; call !== null; call = this.first) {
       call.abortAs('closed', reason)
       this.ended(call)
     }
-    await this.#inner.destroy(reason)
+    await this.inner.destroy(reason)
   }
 
-  #idle(): Promise<void> {
-    if (this.#first === null) return Promise.resolve()
+  private idle(): Promise<void> {
+    if (this.first === null) return Promise.resolve()
     return new Promise((resolve) => {
-      this.#onIdle = resolve
+      this.onIdle = resolve
     })
   }
 
   begun(call: GuardedCall): void {
-    const first = this.#first
+    const first = this.first
     call.nextCall = first
     if (first !== null) first.previousCall = call
-    this.#first = call
+    this.first = call
   }
 
   ended(call: GuardedCall): void {
     const { previousCall: previous, nextCall: next } = call
     if (previous !== null) previous.nextCall = next
-    else if (this.#first === call) this.#first = next
+    else if (this.first === call) this.first = next
     else return
     if (next !== null) next.previousCall = previous
     call.previousCall = null
     call.nextCall = null
-    if (this.#first === null) this.#onIdle?.()
+    if (this.first === null) this.onIdle?.()
   }
 }
 

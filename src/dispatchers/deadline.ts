@@ -33,14 +33,19 @@ class RunningDeadline implements Permit, TimerEntry {
   }
 
   onTimer(): void {
-    const { origin, exchange } = this.call.scope
-    const error = new DeadlineExceededError(
-      `No response head from ${origin} within ${this.lane.duration} ms, ${exchange.attempts} attempts and all waits counted`,
-      { origin, cause: exchange.outcome?.error },
-    )
-    exchange.abortedAs ??= 'deadline'
-    this.call.abortAs('deadline', error)
+    failByDeadline(this.call, this.lane.duration)
   }
+}
+
+/** Ends a call whose time, `duration` milliseconds, is up. */
+export function failByDeadline(call: GuardedCall, duration: number): void {
+  const { origin, exchange } = call.scope
+  const error = new DeadlineExceededError(
+    `No response head from ${origin} within ${Math.round(duration)} ms, ${exchange.attempts} attempts and all waits counted`,
+    { origin, cause: exchange.outcome?.error },
+  )
+  exchange.abortedAs ??= 'deadline'
+  exchange.context.runInAsyncScope(call.abortAs, call, 'deadline', error)
 }
 
 /**

@@ -10,16 +10,18 @@ import { sendableBody } from './replay.ts'
 import { checkRequest } from './validate.ts'
 
 /**
- * The innermost guard of every chain, next to the transport. It gives the consumer a controller at once (undici has one
- * only when connected), so that a timeout, a deadline or an abort can always act; checks the request before a connection
- * is used; runs the attempt's clock and the body's; and notes whether the request ever went out.
+ * The guard next to what is not the kit's: the transport, or a foreign layer. It gives the consumer a controller at once
+ * (undici has one only when connected), so that a timeout, a deadline or an abort can always act; checks the request
+ * before a connection is used; runs the attempt's clock and the body's; and notes whether the request ever went out.
+ *
+ * Where a foreign layer lies between two edges, the inner one takes over when the call reaches it.
  */
 export class Edge extends GuardedCall {
   private taken: TakenHeaders | null = null
 
   protected override handOn(): boolean {
     const { scope } = this
-    const checked = checkRequest(this.opts, scope.origin)
+    const checked = this.plan.overEdge ? false : checkRequest(this.opts, scope.origin)
     if (typeof checked !== 'boolean') {
       this.onResponseError(null, checked)
       return true
@@ -44,10 +46,21 @@ export class Edge extends GuardedCall {
 
   private send(carriesConnectionHeaders: boolean): boolean {
     const { scope, plan } = this
+    if (plan.overEdge) return plan.dispatch(this.opts, this)
     const opts = sendableBody(this.opts, scope.exchange)
     if (!carriesConnectionHeaders) return plan.dispatch(opts, this)
     this.taken = new TakenHeaders(scope.origin)
     return this.taken.dispatch(plan.dispatch, this.taken.takeFrom(opts), this)
+  }
+
+  /** Another guard of the kit has the attempt now, further in: its own clock begins when it has let the attempt pass. */
+  yieldTo(other: GuardedCall): void {
+    if (other !== this && !this.headSeen) this.disarm()
+  }
+
+  /** Whether the transport answers this edge, and no other further in. */
+  private get isInnermost(): boolean {
+    return this.scope.edge === this
   }
 
   override onTimer(): void {
@@ -59,7 +72,7 @@ export class Edge extends GuardedCall {
     const { scope } = this
     const { origin } = scope
     scope.abortedAs ??= 'timeout'
-    this.abort(
+    this.stop(
       this.headSeen
         ? new BodyTimeoutError(`No bytes of the body from ${origin} for ${scope.bodyTimers?.duration} ms`, { origin })
         : new AttemptTimeoutError(`No response head from ${origin} within ${scope.attemptTimers?.duration} ms`, {
@@ -77,19 +90,22 @@ export class Edge extends GuardedCall {
   override resume(): void {
     super.resume()
     const { bodyTimers } = this.scope
-    if (this.headSeen && bodyTimers !== null && !this.ended) this.arm(bodyTimers)
+    if (this.headSeen && bodyTimers !== null && this.isInnermost && !this.ended) this.arm(bodyTimers)
   }
 
   override onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
-    // Where a foreign layer lies between two edges, only the inner one sees the transport.
-    if (this.scope.edge === this && !this.aborted) this.scope.sent = true
+    if (this.isInnermost && !this.aborted) this.scope.sent = true
     this.taken?.restore()
     super.onRequestStart(controller, context)
   }
 
+  // Callbacks of a connection come in the async context of whoever opened it; from here up they run in the caller's. In a
+  // synchronous run of the dispatch they do already.
+
   override onRequestUpgrade(...args: Parameters<Relay['onRequestUpgrade']>): void {
-    this.scope.headAt = this.scope.exchange.now()
-    super.onRequestUpgrade(...args)
+    const { exchange } = this.scope
+    this.scope.headAt = exchange.now()
+    exchange.context.runInAsyncScope(super.onRequestUpgrade, this, ...args)
   }
 
   override onResponseStart(
@@ -98,39 +114,76 @@ export class Edge extends GuardedCall {
     headers: IncomingHttpHeaders,
     message?: string,
   ): void {
-    if (status >= 200 && !this.ended) {
-      const { scope } = this
-      this.disarm()
-      this.headSeen = true
-      scope.headAt = scope.exchange.now()
-      scope.protocol = protocolOfHead(controller, headers)
-      if (scope.exchange.observer !== null) scope.peer = peerOf(scope.origin)
-      if (scope.bodyTimers !== null) this.arm(scope.bodyTimers, scope.headAt)
-    }
-    super.onResponseStart(controller, status, headers, message)
+    const { exchange } = this.scope
+    if (status >= 200 && !this.ended) this.noteHead(controller, headers)
+    if (exchange.runningAt !== 0) super.onResponseStart(controller, status, headers, message)
+    else exchange.context.runInAsyncScope(super.onResponseStart, this, controller, status, headers, message)
+  }
+
+  private noteHead(controller: Dispatcher.DispatchController, headers: IncomingHttpHeaders): void {
+    const { scope } = this
+    this.disarm()
+    this.headSeen = true
+    if (!this.isInnermost) return
+    scope.headAt = scope.exchange.now()
+    scope.protocol = protocolOfHead(controller, headers)
+    if (scope.trace !== null) scope.peer = peerOf(scope.origin)
+    if (scope.bodyTimers !== null) this.arm(scope.bodyTimers, scope.headAt)
   }
 
   override onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const { exchange } = this.scope
     this.rearm()
-    super.onResponseData(controller, chunk)
+    if (exchange.runningAt !== 0) super.onResponseData(controller, chunk)
+    else exchange.context.runInAsyncScope(super.onResponseData, this, controller, chunk)
+  }
+
+  override onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    const { exchange } = this.scope
+    if (exchange.runningAt !== 0) super.onResponseEnd(controller, trailers)
+    else exchange.context.runInAsyncScope(super.onResponseEnd, this, controller, trailers)
+  }
+
+  override onResponseStarted(): void {
+    this.scope.exchange.context.runInAsyncScope(super.onResponseStarted, this)
+  }
+
+  override onBodySent(chunk: Buffer): void {
+    this.scope.exchange.context.runInAsyncScope(super.onBodySent, this, chunk)
+  }
+
+  override onRequestSent(): void {
+    this.scope.exchange.context.runInAsyncScope(super.onRequestSent, this)
   }
 
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
     // REFUSED_STREAM is the server's word that it has not looked at the request (RFC 9113 §8.7).
     if ((error as { http2ErrorCode?: unknown } | null)?.http2ErrorCode === 7) this.scope.sent = false
-    super.onResponseError(controller, error)
+    this.scope.exchange.context.runInAsyncScope(super.onResponseError, this, controller, error)
   }
 }
 
 const edged = new WeakSet<Dispatcher['dispatch']>()
+const overEdge = new WeakSet<Dispatcher['dispatch']>()
 
-/** Notes that everything dispatched through `dispatch` ends in an edge. */
+/** Notes that `dispatch` is the kit's own, and ends in an edge. */
 export function markEdged(dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
   edged.add(dispatch)
   return dispatch
 }
 
-/** Whether everything dispatched through `dispatch` ends in an edge. */
+/** Whether `dispatch` is the kit's own, and ends in an edge. */
 export function isEdged(dispatch: Dispatcher['dispatch']): boolean {
   return edged.has(dispatch)
+}
+
+/** Notes that `dispatch` is foreign, and that what it sends ends in an edge. */
+export function markOverEdge(dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
+  overEdge.add(dispatch)
+  return dispatch
+}
+
+/** Whether `dispatch` is foreign, and what it sends ends in an edge. */
+export function isOverEdge(dispatch: Dispatcher['dispatch']): boolean {
+  return overEdge.has(dispatch)
 }

@@ -12,6 +12,7 @@ import {
   statusOfError,
 } from '../policies/outcome.ts'
 import type { ExchangeScope, Scope } from '../policies/policy.ts'
+import type { Edge } from './edge.ts'
 import type { PeerInfo } from './peers.ts'
 
 /** The current scope travels on the dispatch options under this one key; it survives undici's own interceptors. */
@@ -91,12 +92,12 @@ export abstract class CallScope implements Scope {
   /** Where the edge counts how long the body stands still while it is read; `null`: no bound. */
   bodyTimers: TimerLane | null = null
   /** The edge that hands this scope to the transport: the innermost one, where there are several. */
-  edge: object | null = null
+  edge: Edge | null = null
   /** Milliseconds of backoff before this attempt. */
   backoffBefore = 0
   /** What policies left for logs and spans; `null` where none did. */
   notes: Map<string, string | number | boolean> | null = null
-  /** The connection's other end, where the transport tells; noted for observers only. */
+  /** The connection's other end, where the transport tells; noted for whoever traces only. */
   peer: PeerInfo | undefined = undefined
   /** Set by the tracing layer for whoever logs. */
   traceId: string | undefined = undefined
@@ -179,6 +180,16 @@ export abstract class CallScope implements Scope {
   }
 }
 
+// What a user's own judgement may say; the other kinds are facts that only the kit knows.
+const judgements: ReadonlySet<unknown> = new Set<OutcomeKind>([
+  'success',
+  'clientError',
+  'throttled',
+  'serverError',
+  'networkError',
+  'timeout',
+])
+
 // A gRPC server answers 200 and tells in grpc-status what became of the call; a trailers-only answer has it in its head.
 function headKind(status: number, headers: IncomingHttpHeaders): OutcomeKind {
   const grpcStatus = headers['grpc-status']
@@ -257,7 +268,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   ): OutcomeKind {
     if (this.classify === null) return byDefault
     try {
-      return this.classify({ status, headers, error }) ?? byDefault
+      const kind: unknown = this.context.runInAsyncScope(this.classify, undefined, { status, headers, error })
+      return judgements.has(kind) ? (kind as OutcomeKind) : byDefault
     } catch {
       return byDefault
     }

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { Policy, Scope } from '../policies/policy.ts'
 import { type ChainPart, layerOf } from './chain-part.ts'
-import { Edge, isEdged, markEdged } from './edge.ts'
+import { Edge, isEdged, isOverEdge, markEdged } from './edge.ts'
 import { Exchange, scopeOf, withScope } from './exchange.ts'
 import { type CallKeeper, CallPlan, GuardedCall, type Stage } from './guarded-call.ts'
 import type { Layer } from './relay.ts'
@@ -13,7 +13,7 @@ export function guardDispatch(
   keeper: CallKeeper | null,
   name = 'guard',
 ): Dispatcher['dispatch'] {
-  const plan = new CallPlan(stages, inner, keeper)
+  const plan = new CallPlan(stages, inner, keeper, isOverEdge(inner))
   const dispatch = isEdged(inner) ? throughGuard(plan) : throughEdge(plan)
   return markEdged(Object.defineProperty(dispatch, 'name', { value: name }))
 }

@@ -6,6 +6,7 @@ import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import type { Permit, Policy, Waiting } from '../policies/policy.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
 import { Relay } from './relay.ts'
+import { watchBody } from './replay.ts'
 import { warnBodyUnread } from './unread-body.ts'
 
 /**
@@ -37,14 +38,17 @@ export class CallPlan {
   readonly unreadBodyTimeout: number
   readonly dispatch: Dispatcher['dispatch']
   readonly keeper: CallKeeper | null
+  /** A foreign layer lies between this guard and the edge that meets the transport. */
+  readonly overEdge: boolean
 
-  constructor(stages: readonly Stage[], dispatch: Dispatcher['dispatch'], keeper: CallKeeper | null) {
+  constructor(stages: readonly Stage[], dispatch: Dispatcher['dispatch'], keeper: CallKeeper | null, overEdge = false) {
     // What is the same for every call is worked out here; only what decides is asked call by call.
     this.stages = stages.filter((stage): stage is Required<Stage> => stage.acquire !== undefined)
     this.attemptTimers = shortest(stages.map((stage) => stage.attemptTimers))
     this.bodyTimers = shortest(stages.map((stage) => stage.bodyTimers))
     this.dispatch = dispatch
     this.keeper = keeper
+    this.overEdge = overEdge
     const bounds = stages.map((stage) => stage.unreadBodyTimeout ?? 0).filter((bound) => bound > 0)
     this.unreadBodyTimeout = bounds.length === 0 ? 0 : Math.min(...bounds)
   }
@@ -115,6 +119,8 @@ export class GuardedCall extends Relay implements TimerEntry {
   enter(): boolean {
     const { stages, attemptTimers, bodyTimers } = this.plan
     const { scope } = this
+    // Where a foreign layer lies between two edges, the outer one's clock stops: the attempt is waiting for us now.
+    if (scope.edge !== null) scope.edge.yieldTo(this)
     if (attemptTimers !== null) scope.attemptTimers = shorter(scope.attemptTimers, attemptTimers)
     if (bodyTimers !== null) scope.bodyTimers = shorter(scope.bodyTimers, bodyTimers)
     while (this.admitted < stages.length) {
@@ -130,8 +136,10 @@ export class GuardedCall extends Relay implements TimerEntry {
         this.giveBack(answer)
         return true
       }
-      if (answer !== null && isWaiting(answer)) return this.queue(answer)
-      if (answer !== null) this.permits[this.held++] = answer
+      // A policy in plain JavaScript may return nothing.
+      if (answer === null || answer === undefined) continue
+      if (isWaiting(answer)) return this.queue(answer)
+      this.permits[this.held++] = answer
     }
     return this.handOn()
   }
@@ -160,8 +168,11 @@ export class GuardedCall extends Relay implements TimerEntry {
   private refused(error: unknown): boolean {
     const outcome = this.scope.refuse(error)
     this.settleAll(outcome)
-    super.onResponseError(null, error as Error)
-    this.finish()
+    try {
+      super.onResponseError(null, error as Error)
+    } finally {
+      this.finish()
+    }
     return true
   }
 
@@ -169,7 +180,12 @@ export class GuardedCall extends Relay implements TimerEntry {
     this.waiting = waiting
     this.waitingSince = this.scope.exchange.now()
     if (this.context === null) this.start({})
-    if (this.ended) return true
+    if (this.ended) {
+      // One that can be cancelled was, by the abort.
+      if (!('cancel' in waiting)) this.giveBack(waiting)
+      return true
+    }
+    watchBody(this.opts)
     waiting.then(
       (permit) => this.granted(waiting, permit),
       (error) => this.refusedLater(waiting, error),
@@ -188,7 +204,7 @@ export class GuardedCall extends Relay implements TimerEntry {
       return
     }
     this.waited()
-    if (permit !== null) this.permits[this.held++] = permit
+    if (permit !== null && permit !== undefined) this.permits[this.held++] = permit
     // Whoever freed the place runs in a call of its own; what follows belongs to this one.
     this.scope.exchange.run(this.goOn, this)
   }
@@ -209,7 +225,7 @@ export class GuardedCall extends Relay implements TimerEntry {
 
   // A permit that came for a call which is over.
   private giveBack(answer: Answer): void {
-    if (answer === null) return
+    if (answer === null || answer === undefined) return
     const { scope } = this
     const outcome = scope.outcome ?? scope.judgeError(this.reason)
     if (!isWaiting(answer)) answer.settle(outcome, scope)
@@ -257,10 +273,10 @@ export class GuardedCall extends Relay implements TimerEntry {
   /** Gives the call up for a reason that is not the caller's. */
   abortAs(kind: OutcomeKind, reason: Error): void {
     this.scope.abortedAs ??= kind
-    this.abort(reason)
+    this.stop(reason)
   }
 
-  override abort(reason: Error): void {
+  override stop(reason: Error): void {
     if (this.aborted || this.ended) return
     this.scope.abortedAs ??= 'cancelled'
     const waiting = this.waiting
@@ -269,7 +285,7 @@ export class GuardedCall extends Relay implements TimerEntry {
       if ('cancel' in waiting) waiting.cancel()
     }
     this.scope.abortSignal(reason)
-    super.abort(reason)
+    super.stop(reason)
   }
 
   override pause(): void {
@@ -315,6 +331,8 @@ export class GuardedCall extends Relay implements TimerEntry {
   ): void {
     if (status >= 200 && !this.ended && !this.settled) {
       this.headSeen = true
+      // Held back before there was anything to hold back.
+      if (this.paused) this.pause()
       const outcome = this.scope.judgeHead(status, headers)
       this.tellHead(outcome)
       // No body will follow: whatever was held is free before the consumer hears of the head.
@@ -327,8 +345,11 @@ export class GuardedCall extends Relay implements TimerEntry {
     if (this.ended) return
     // Free before the consumer hears of the end: it may send its next request from there.
     if (!this.settled) this.settleAll(this.scope.outcome ?? this.scope.judgeHead(200, {}))
-    super.onResponseEnd(controller, trailers)
-    this.finish()
+    try {
+      super.onResponseEnd(controller, trailers)
+    } finally {
+      this.finish()
+    }
   }
 
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {

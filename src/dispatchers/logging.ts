@@ -1,5 +1,5 @@
 import { checkFunction, checkOptions } from '../policies/options.ts'
-import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
+import { kindOfStatus, type Outcome, type OutcomeKind } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
 import { checkUnreadBodyTimeout } from './bulkhead.ts'
 import type { AttemptObserver, CallScope, Exchange, ScopedOptions } from './exchange.ts'
@@ -81,8 +81,10 @@ const standardError: Logger = {
   isLevelEnabled: (level) => level !== 'debug',
 }
 
-function levelOf(kind: OutcomeKind): 'info' | 'warn' {
-  return kind === 'success' || kind === 'clientError' || kind === 'cancelled' ? 'info' : 'warn'
+function levelOf({ kind, status }: Outcome): 'info' | 'warn' {
+  // Who does not want the rest of an error page has still had an error.
+  const judged = kind === 'cancelled' && status !== undefined ? kindOfStatus(status) : kind
+  return judged === 'success' || judged === 'clientError' || judged === 'cancelled' ? 'info' : 'warn'
 }
 
 function nameOf(error: unknown): string | undefined {
@@ -159,13 +161,14 @@ class Logging implements Stage, Permit, AttemptObserver {
   }
 
   end(attempt: CallScope): void {
-    if (attempt.outcome === null || !this.#untold.has(attempt.exchange)) return
+    if (attempt.outcome === null || this.#untold.get(attempt.exchange) !== attempt) return
+    this.#untold.delete(attempt.exchange)
     this.#write('debug', attempt, attempt.outcome, { attempt: attempt.number })
   }
 
   settle(outcome: Outcome, scope: CallScope): void {
     const { exchange } = scope
-    const level = levelOf(outcome.kind)
+    const level = levelOf(outcome)
     if (scope !== exchange) {
       // Inside a retry what is seen is an attempt.
       if (this.#writes(level)) this.#write(level, scope, outcome, { attempt: scope.number })

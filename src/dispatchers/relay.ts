@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Dispatcher } from 'undici'
+import { type Dispatcher, errors } from 'undici'
 import type { CallScope } from './exchange.ts'
 
 /** A layer as undici knows it. The function it returns has exactly two parameters: undici checks. */
@@ -58,13 +58,21 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     this.inner?.resume()
   }
 
+  /** The consumer's way to give the call up. The kit's own is {@link stop}: undici's `dump` puts a function of its own here. */
   abort(reason: Error): void {
+    this.stop(reason)
+  }
+
+  /** Gives the call up: the consumer hears of it before this returns. */
+  stop(reason: Error): void {
     if (this.aborted || this.ended) return
     this.aborted = true
-    this.reason = reason
+    // The error that undici, too, makes of an abort without a reason.
+    const error = reason || new errors.RequestAbortedError()
+    this.reason = error
     // undici answers with onResponseError before abort() returns; where nobody below can answer yet, we do.
-    this.inner?.abort(reason)
-    if (!this.ended) this.onResponseError(this, reason)
+    this.inner?.abort(error)
+    if (!this.ended) this.onResponseError(this, error)
   }
 
   /** Gives the consumer its controller now, long before the transport has one. */
@@ -75,7 +83,7 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     } catch (error) {
       // undici would turn this into the request's failure once connected; here it ends before anything is sent.
       this.scope.exchange.blameCaller(error)
-      this.abort(error as Error)
+      this.stop(error as Error)
     }
   }
 
@@ -130,15 +138,16 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
 
   onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
     if (this.ended) return
-    // A consumer may throw here on purpose (undici's own RetryHandler does) and relies on onResponseError next: ended
-    // is noted only after it returned.
+    // Noted first: an abort from inside the consumer's end comes too late.
+    this.ended = true
     try {
       this.handler.onResponseEnd?.(this, trailers)
     } catch (error) {
+      // A consumer may throw here on purpose (undici's own RetryHandler does) and relies on onResponseError next.
+      this.ended = false
       this.scope.exchange.blameCaller(error)
       throw error
     }
-    this.ended = true
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {

@@ -68,8 +68,15 @@ function beginOnce(source: object): void {
   begun.add(source)
 }
 
+// A stream that was handed on once and not read from, as to a connection that was never made, is still good.
+function beginStream(source: Readable): void {
+  if (Readable.isDisturbed(source)) beginOnce(source)
+  else begun.add(source)
+}
+
 function iterate(source: Source): SourceIterator {
   if (isNodeStream(source)) {
+    beginStream(source)
     if (typeof source[Symbol.asyncIterator] === 'function') return source[Symbol.asyncIterator]()
     // A stream of the oldest kind: it has events only, and begins when it is told to.
     const wrapped = new Readable({ objectMode: true }).wrap(source)
@@ -321,8 +328,7 @@ function onceSendable(body: Source, exchange: Exchange): Readable {
     once.release()
     return reader
   }
-  if (Readable.isDisturbed(body)) beginOnce(body)
-  else begun.add(body)
+  beginStream(body)
   if (body.errored) throw body.errored
   body.on('error', (error) => exchange.blameCaller(error))
   return body

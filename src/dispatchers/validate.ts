@@ -3,6 +3,7 @@ import { types } from 'node:util'
 import { type Dispatcher, FormData } from 'undici'
 import { InvalidRequestError } from '../policies/errors.ts'
 import { eachHeader } from './headers.ts'
+import { redactPath } from './redact.ts'
 
 // Why the kit checks what undici checks as well: undici does so inside a pool's new connection, and a request that is
 // refused there, the first one on a cold agent, leaves the pool waiting for a drain that never comes: every later call
@@ -62,6 +63,11 @@ function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value)
   if (value === null || typeof value !== 'object') return String(value)
   return `an instance of ${value.constructor?.name ?? 'Object'}`
+}
+
+// Messages end up in logs and spans.
+function showPath(path: string): string {
+  return show(redactPath(path))
 }
 
 function checkHeaderValue(name: string, value: unknown): string | null {
@@ -196,7 +202,7 @@ function checkRest(opts: Dispatcher.DispatchOptions): string | null {
 function checkQuery(path: string, query: unknown): string | null {
   if (typeof query !== 'object') return `query must be an object, got ${show(query)}`
   return path.includes('?') || path.includes('#')
-    ? `query cannot be added to a path that already has one or a fragment, got ${show(path)}`
+    ? `query cannot be added to a path that already has one or a fragment, got ${showPath(path)}`
     : null
 }
 
@@ -208,10 +214,10 @@ function checkLine(opts: Dispatcher.DispatchOptions, origin: string): string | n
   }
   if (typeof path !== 'string') return `path must be a string, got ${show(path)}`
   if (path[0] !== '/' && !path.startsWith('http://') && !path.startsWith('https://') && method !== 'CONNECT') {
-    return `path must start with a slash or be an absolute URL, got ${show(path)}`
+    return `path must start with a slash or be an absolute URL, got ${showPath(path)}`
   }
   if (pathPattern.test(path)) {
-    return `path must not hold spaces, control characters or characters above U+00FF (percent-encode them), got ${show(path)}`
+    return `path must not hold spaces, control characters or characters above U+00FF (percent-encode them), got ${showPath(path)}`
   }
   if (nameClass(method) === undefined) return `method must be a token such as GET, got ${show(method)}`
   const unsendable = bodyProblem(body, 'body')

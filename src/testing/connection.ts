@@ -1,5 +1,6 @@
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
+import type { Recording } from './recorded-request.ts'
 
 // Node does not read on after GOAWAY, so the caller's own close goes unseen; and closing at once takes bytes from a
 // caller that has received but not yet read them. Go's server waits as long.
@@ -13,6 +14,8 @@ export class Connection {
   /** The socket that carries HTTP: the TLS socket, or `raw` in cleartext. */
   socket: Socket
   session: ServerHttp2Session | undefined = undefined
+  /** The requests on it that are not over yet. */
+  readonly requests = new Set<Recording>()
   readonly #streams = new Set<number>()
   #lastStreamId = Number.POSITIVE_INFINITY
 

@@ -41,6 +41,11 @@ const http2Options = {
   maxSessionMemory: 1024,
 }
 
+// An HTTP/1.1 response whose request was parsed off a dying connection never says that it is closed.
+function settleLost(connection: Connection): void {
+  for (const recording of connection.requests) recording.settle(false, undefined)
+}
+
 // Lets callers in this process read that their connections are gone.
 async function callersSee(): Promise<void> {
   for (let turns = 0; turns < 4; turns++) await turn()
@@ -56,7 +61,6 @@ export class Listener {
   // Never listens: it is handed its connections.
   readonly #http = createHttpServer({ keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 })
   readonly #bySocket = new WeakMap<Socket, Connection>()
-  readonly #open = new Set<Recording>()
   #requests = 0
   #port = 0
   #hold: Promise<() => void> | undefined = undefined
@@ -129,7 +133,9 @@ export class Listener {
   }
 
   #breakOpenRequests(): void {
-    for (const recording of this.#open) recording.faulted = true
+    for (const { requests } of this.connections) {
+      for (const recording of requests) recording.faulted = true
+    }
   }
 
   #listenInCleartext(protocol: Protocol): Server {
@@ -172,6 +178,7 @@ export class Listener {
     raw.on('close', () => {
       this.connections.delete(connection)
       this.#options.onChange()
+      setImmediate(settleLost, connection)
     })
     this.#options.onChange()
     return connection
@@ -201,13 +208,12 @@ export class Listener {
   #onH1(incoming: IncomingMessage, response: ServerResponse, tunnels: boolean): void {
     const connection = this.#bySocket.get(incoming.socket)
     if (connection === undefined) return
-    const recording = this.#record({
+    const recording = this.#record(connection, {
       method: incoming.method!,
       path: incoming.url!,
       headers: incoming.headers,
       rawHeaders: incoming.rawHeaders,
       protocol: '1.1',
-      connection: connection.number,
       streamId: 0,
     })
     recordH1(incoming, recording)
@@ -220,24 +226,32 @@ export class Listener {
     headers: IncomingHttpHeaders,
     rawHeaders: readonly string[],
   ): void {
-    const recording = this.#record({
+    const recording = this.#record(connection, {
       method: headers[':method']!,
       path: headers[':path'] ?? headers[':authority']!,
       headers,
       rawHeaders,
       protocol: '2',
-      connection: connection.number,
       streamId: stream.id!,
     })
     recordH2(stream, recording)
     this.#options.onRequest(recording, new H2Reply(stream, connection, recording))
   }
 
-  #record(head: Omit<ConstructorParameters<typeof Recording>[0], 'number' | 'bodyLimit'>): Recording {
-    const recording = new Recording({ ...head, number: ++this.#requests, bodyLimit: this.#options.bodyLimit })
-    this.#open.add(recording)
+  #record(
+    connection: Connection,
+    head: Omit<ConstructorParameters<typeof Recording>[0], 'number' | 'bodyLimit' | 'connection'>,
+  ): Recording {
+    const recording = new Recording({
+      ...head,
+      connection: connection.number,
+      number: ++this.#requests,
+      bodyLimit: this.#options.bodyLimit,
+    })
+    connection.requests.add(recording)
+    if (connection.raw.closed) setImmediate(settleLost, connection)
     void recording.closed.then(() => {
-      this.#open.delete(recording)
+      connection.requests.delete(recording)
       this.#options.onChange()
     })
     return recording

@@ -1,7 +1,7 @@
 import type { Attributes } from '@opentelemetry/api'
 import type { CallScope, ScopedOptions } from '../dispatchers/exchange.ts'
 import { redactedUrl } from '../dispatchers/redact.ts'
-import type { Outcome } from '../policies/outcome.ts'
+import { type Outcome, statusOfError } from '../policies/outcome.ts'
 
 // RFC 9110, PATCH (RFC 5789) and QUERY: what the semantic conventions know as methods.
 const standardMethods: ReadonlySet<string> = new Set([
@@ -131,8 +131,9 @@ export function errorTypeOf({ kind, status, error, phase }: Outcome): string | u
   if (kind === 'success') return undefined
   // A caller that does not want the rest of an error page has still had an error.
   if (kind === 'cancelled') return status !== undefined && status >= 400 ? String(status) : undefined
-  // An error before the head that has a status stands for a response (undici's responseError).
-  if (status !== undefined && phase !== 'body') return status >= 400 ? String(status) : kind
+  if (status !== undefined && (phase !== 'body' || statusOfError(error) !== undefined)) {
+    return status >= 400 ? String(status) : kind
+  }
   const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
   if (typeof code === 'string') return code
   return typeof name === 'string' && name !== 'Error' ? name : '_OTHER'

@@ -1,7 +1,7 @@
 import {
   type Context,
   context,
-  isSpanContextValid,
+  INVALID_TRACEID,
   type Link,
   type Span,
   SpanKind,
@@ -31,9 +31,10 @@ export interface TraceSettings {
   failed(error: unknown): void
 }
 
+// An id is either one that somebody made or the API's own constant for none; checking its digits costs a microsecond.
 function hasSpan(parent: Context): boolean {
   const span = trace.getSpanContext(parent)
-  return span !== undefined && isSpanContextValid(span)
+  return span !== undefined && span.traceId !== INVALID_TRACEID
 }
 
 /** The span of one attempt. */
@@ -131,14 +132,17 @@ export class CallTrace implements Permit, AttemptObserver {
     const isFork = scope.number > 0 && !(before instanceof AttemptTrace && before.scope === scope)
     const number = isFork ? scope.number : before instanceof AttemptTrace ? before.number + 1 : 1
     this.first = this.start(scope, call.opts, number)
-    noteIds(scope, callSpan ?? this.first.span)
   }
 
   /** Begins the spans of a call, or `null` where nothing is to be traced: the caller's context suppresses it. */
   static begin(tracer: Tracer, settings: TraceSettings, scope: CallScope, call: GuardedCall): CallTrace | null {
     const traced = new CallTrace(tracer, settings, scope, call)
-    if (!isSpanContextValid(traced.first.span.spanContext())) return null
-    call.opts = injectContext(traced.first.context, call.opts)
+    if (traced.first.span.spanContext().traceId === INVALID_TRACEID) {
+      scope.exchange.previousTrace = null
+      return null
+    }
+    noteIds(scope, traced.callSpan ?? traced.first.span)
+    call.opts = traced.inject(traced.first, call.opts)
     scope.trace = traced
     if (scope.number === 0) scope.exchange.addObserver(traced)
     return traced
@@ -164,7 +168,7 @@ export class CallTrace implements Permit, AttemptObserver {
     let sent = opts
     if (this.adopted) {
       traced = this.start(attempt, opts, attempt.number)
-      sent = injectContext(traced.context, opts)
+      sent = this.inject(traced, opts)
     } else {
       // Its options already carry the context.
       this.adopted = true
@@ -176,6 +180,15 @@ export class CallTrace implements Permit, AttemptObserver {
     // Who logs the call names the attempt that decided it.
     if (this.callSpan === null) noteIds(attempt.exchange, traced.span)
     return sent
+  }
+
+  private inject(traced: AttemptTrace, opts: ScopedOptions): ScopedOptions {
+    try {
+      return injectContext(traced.context, opts)
+    } catch (error) {
+      this.settings.failed(error)
+      return opts
+    }
   }
 
   end(attempt: CallScope): void {

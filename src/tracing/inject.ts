@@ -20,8 +20,7 @@ function replacedBy(carrier: Readonly<Record<string, string>>): ReadonlySet<stri
   return 'baggage' in carrier ? fieldSet : fieldsOfTrace
 }
 
-function areHeaders(headers: ScopedOptions['headers']): boolean {
-  if (headers === null || headers === undefined) return true
+function areHeaders(headers: NonNullable<ScopedOptions['headers']>): boolean {
   return typeof headers === 'object' && !(Array.isArray(headers) && headers.length % 2 !== 0)
 }
 
@@ -29,7 +28,10 @@ function areHeaders(headers: ScopedOptions['headers']): boolean {
 export function injectContext(context: Context, opts: ScopedOptions): ScopedOptions {
   const carrier: Record<string, string> = {}
   propagation.inject(context, carrier)
-  if (Object.keys(carrier).length === 0 || !areHeaders(opts.headers)) return opts
+  if (Object.keys(carrier).length === 0) return opts
+  // Most calls bring no headers of their own.
+  if (opts.headers === null || opts.headers === undefined) return { ...opts, headers: carrier }
+  if (!areHeaders(opts.headers)) return opts
   try {
     return { ...opts, headers: replaceHeaders(opts.headers, replacedBy(carrier), carrier) }
   } catch {
