@@ -36,7 +36,7 @@ export type CallInit = Omit<Partial<Dispatcher.RequestOptions>, 'body' | 'dispat
 
 /** Sends a request; the body of the answer is still to be read. */
 export function send(dispatcher: Dispatcher, url: string, init: CallInit = {}): Promise<Dispatcher.ResponseData> {
-  return request(url, { ...init, dispatcher } as Parameters<typeof request>[1])
+  return request(url, { ...init, dispatcher } as unknown as { dispatcher: Dispatcher; opaque: null })
 }
 
 export interface Answer {
