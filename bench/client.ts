@@ -1,5 +1,5 @@
 // One variant of the client in a process of its own, so that its CPU time is its own: answers each round it is asked for.
-import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { compose, createAgent, standard } from 'roundtripper'
 import { startTracing } from 'roundtripper/tracing'
 import { Agent, type Dispatcher, request } from 'undici'
@@ -62,12 +62,10 @@ async function withHandSpan(): Promise<void> {
       'url.full': `${setup.origin}/users`,
     },
   })
-  const { traceId, spanId, traceFlags } = span.spanContext()
+  const headers: Record<string, string> = {}
+  propagation.inject(trace.setSpan(context.active(), span), headers)
   try {
-    const { statusCode, body } = await request(`${setup.origin}/users`, {
-      dispatcher,
-      headers: { traceparent: `00-${traceId}-${spanId}-0${traceFlags}` },
-    })
+    const { statusCode, body } = await request(`${setup.origin}/users`, { dispatcher, headers })
     await body.arrayBuffer()
     span.setAttributes({
       'http.response.status_code': statusCode,
