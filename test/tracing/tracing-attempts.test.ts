@@ -1,4 +1,4 @@
-import { SpanKind, trace } from '@opentelemetry/api'
+import { context, SpanKind, trace } from '@opentelemetry/api'
 import { circuitBreaker, compose, retry, standard, tracing } from 'roundtripper'
 import { seededRandom } from 'roundtripper/testing'
 import { describe, expect, it } from 'vitest'
@@ -137,7 +137,6 @@ it('38: attempts of a caller that is itself remote are its children', async () =
   const spans = new Spans()
   const chain = compose(agent, tracing({ tracerProvider: spans.provider }))
   const remote = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), traceFlags: 1, isRemote: true }
-  const { context } = await import('@opentelemetry/api')
   await context.with(trace.setSpanContext(context.active(), remote), () => call(chain, server.url()))
   expect(spans.all.map((span) => [span.spanContext().traceId, parentOf(span)])).toEqual([
     [remote.traceId, remote.spanId],

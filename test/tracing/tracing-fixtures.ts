@@ -65,7 +65,7 @@ export function useOpenTelemetry(): void {
 export class Spans implements SpanProcessor {
   readonly exporter = new InMemorySpanExporter()
   readonly provider: TracerProvider
-  readonly #started: ReadableSpan[] = []
+  readonly started: ReadableSpan[] = []
 
   constructor(options: TracerProviderOptions = {}) {
     const spanProcessors = [this, new SimpleSpanProcessor({ exporter: this.exporter })]
@@ -73,7 +73,7 @@ export class Spans implements SpanProcessor {
   }
 
   onStart(span: unknown): void {
-    this.#started.push(span as ReadableSpan)
+    this.started.push(span as ReadableSpan)
   }
 
   onEnd(): void {}
@@ -84,15 +84,15 @@ export class Spans implements SpanProcessor {
 
   /** What was started and has not ended. */
   get open(): ReadableSpan[] {
-    return this.#started.filter((span) => !span.ended)
+    return this.started.filter((span) => !span.ended)
   }
 
   /** All spans of the kit in the order of their start. Each was exported exactly once. */
   get all(): ReadableSpan[] {
     expect(this.open.map(({ name }) => name)).toEqual([])
-    expect(new Set(this.exporter.getFinishedSpans())).toEqual(new Set(this.#started))
-    expect(this.exporter.getFinishedSpans()).toHaveLength(this.#started.length)
-    return this.#started.filter((span) => span.instrumentationScope.name === 'roundtripper')
+    expect(new Set(this.exporter.getFinishedSpans())).toEqual(new Set(this.started))
+    expect(this.exporter.getFinishedSpans()).toHaveLength(this.started.length)
+    return this.started.filter((span) => span.instrumentationScope.name === 'roundtripper')
   }
 
   /** The spans of attempts. */
@@ -130,7 +130,11 @@ export async function serve(options: ServerOptions): Promise<{ server: TestServe
 type CallOptions = Partial<Dispatcher.RequestOptions> & { resilience?: object }
 
 /** Sends a request, without reading the answer. */
-export function send(dispatcher: Dispatcher, url: string, options: CallOptions = {}): Promise<Dispatcher.ResponseData> {
+export function send(
+  dispatcher: Dispatcher,
+  url: string,
+  options: CallOptions = {},
+): Promise<Dispatcher.ResponseData<unknown>> {
   return request(url, { ...options, dispatcher } as Parameters<typeof request>[1])
 }
 
