@@ -100,7 +100,7 @@ export class Attempt extends CallScope implements Dispatcher.DispatchHandler {
       this.finish()
       return
     }
-    const accepted = this.call.accepts(this, this.judgeError(error))
+    const accepted = this.call.accepts(this, this.judgeError(error, this.call.committed))
     this.finish()
     if (accepted) {
       this.call.commit(this)

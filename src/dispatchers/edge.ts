@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { AttemptTimeoutError, BodyTimeoutError } from '../policies/errors.ts'
+import { abortTransport } from './abort-transport.ts'
 import { TakenHeaders } from './connection-headers.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { peerOf } from './peers.ts'
@@ -18,6 +19,7 @@ import { checkRequest } from './validate.ts'
  */
 export class Edge extends GuardedCall {
   private taken: TakenHeaders | null = null
+  private writing = false
 
   protected override handOn(): boolean {
     const { scope } = this
@@ -48,6 +50,8 @@ export class Edge extends GuardedCall {
     const { scope, plan } = this
     if (plan.overEdge) return plan.dispatch(this.opts, this)
     const opts = sendableBody(this.opts, scope.exchange)
+    // The function that makes the body may have given the call up.
+    if (this.ended) return true
     if (!carriesConnectionHeaders) return plan.dispatch(opts, this)
     this.taken = new TakenHeaders(scope.origin)
     return this.taken.dispatch(plan.dispatch, this.taken.takeFrom(opts), this)
@@ -129,6 +133,7 @@ export class Edge extends GuardedCall {
     scope.protocol = protocolOfHead(controller, headers)
     if (scope.trace !== null) scope.peer = peerOf(scope.origin)
     if (scope.bodyTimers !== null) this.arm(scope.bodyTimers, scope.headAt)
+    scope.tellHead()
   }
 
   override onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -148,18 +153,47 @@ export class Edge extends GuardedCall {
     this.scope.exchange.context.runInAsyncScope(super.onResponseStarted, this)
   }
 
+  // An abort from inside these two reaches undici in the midst of writing the request, and over HTTP/2 it then loses count
+  // of the session's requests: the next one hangs, and an uncaught TypeError ends the process. So the transport hears of
+  // it when it has written, the consumer at once.
+
   override onBodySent(chunk: Buffer): void {
-    this.scope.exchange.context.runInAsyncScope(super.onBodySent, this, chunk)
+    this.whileWriting(super.onBodySent, chunk)
   }
 
   override onRequestSent(): void {
-    this.scope.exchange.context.runInAsyncScope(super.onRequestSent, this)
+    this.whileWriting(super.onRequestSent)
+  }
+
+  private whileWriting<Args extends unknown[]>(tell: (this: Relay, ...args: Args) => void, ...args: Args): void {
+    const { exchange } = this.scope
+    this.writing = true
+    try {
+      exchange.context.runInAsyncScope(tell, this, ...args)
+    } catch (error) {
+      this.failed(error)
+    } finally {
+      this.writing = false
+    }
+  }
+
+  protected override abortInner(reason: Error): void {
+    if (this.writing) queueMicrotask(() => this.abortTransport(reason))
+    else this.abortTransport(reason)
+  }
+
+  private abortTransport(reason: Error): void {
+    const { inner, opts, plan } = this
+    if (plan.overEdge) super.abortInner(reason)
+    else if (inner !== null) abortTransport(inner, reason, opts.body !== null && opts.body !== undefined)
   }
 
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
     // REFUSED_STREAM is the server's word that it has not looked at the request (RFC 9113 §8.7).
     if ((error as { http2ErrorCode?: unknown } | null)?.http2ErrorCode === 7) this.scope.sent = false
-    this.scope.exchange.context.runInAsyncScope(super.onResponseError, this, controller, error)
+    // Of an abort the transport is told in its own words.
+    const told = this.aborted && this.reason !== null ? this.reason : error
+    this.scope.exchange.context.runInAsyncScope(super.onResponseError, this, controller, told)
   }
 }
 

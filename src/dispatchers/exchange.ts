@@ -131,7 +131,11 @@ export abstract class CallScope implements Scope {
     this.startedAt = attempt.startedAt
     this.headAt = attempt.headAt
     this.protocol = attempt.protocol
+    this.peer = attempt.peer
   }
+
+  /** The response head has come: a hop tells whom it was made for. */
+  tellHead(): void {}
 
   /** Tells policies that wait on a promise that the call was given up. */
   abortSignal(reason: unknown): void {
@@ -148,11 +152,14 @@ export abstract class CallScope implements Scope {
     return this.outcome
   }
 
-  /** The verdict on an error; asked again with the same error it answers the same object. */
-  judgeError(error: unknown): Outcome {
+  /**
+   * The verdict on an error; asked again with the same error it answers the same object. `headSeen`: a head had come as
+   * far as whoever asks. A foreign layer further in may have kept it (undici's `responseError`, its retry).
+   */
+  judgeError(error: unknown, headSeen: boolean): Outcome {
     const known = this.outcome
-    if (known !== null && known.error === error && error !== undefined) return known
-    const phase: OutcomePhase = known === null || known.phase === 'before-head' ? 'before-head' : 'body'
+    const phase: OutcomePhase = headSeen ? 'body' : 'before-head'
+    if (known !== null && known.error === error && known.phase === phase && error !== undefined) return known
     const status = known?.status ?? statusOfError(error)
     const headMs = this.headAt === 0 ? undefined : this.headAt - this.startedAt
     this.outcome = new JudgedOutcome(this.judgeKind(error), phase, status, known?.headers, error, headMs)
@@ -171,9 +178,9 @@ export abstract class CallScope implements Scope {
     if (this.abortedAs !== null) return this.abortedAs
     const { exchange } = this
     if (exchange.abortedAs !== null) return exchange.abortedAs
-    if (exchange.isCallersFault(error)) return 'invalid'
     const status = statusOfError(error)
     if (status !== undefined) return kindOfStatus(status)
+    if (exchange.isCallersFault(error)) return 'invalid'
     const kind = kindOfError(error)
     if (kind !== 'networkError' && kind !== 'timeout') return kind
     return exchange.kindOf(undefined, undefined, error, kind)
@@ -275,10 +282,8 @@ export class Exchange extends CallScope implements ExchangeScope {
     }
   }
 
-  /** Does nothing for one that is there already: a foreign layer above may send the call on once more. */
   addObserver(observer: AttemptObserver): void {
-    if (this.observer === null) this.observer = observer
-    else if (!includes(this.observer, observer)) this.observer = new ObserverPair(this.observer, observer)
+    this.observer = this.observer === null ? observer : new ObserverPair(this.observer, observer)
   }
 }
 
@@ -303,15 +308,43 @@ class ObserverPair implements AttemptObserver {
   }
 }
 
-function includes(observers: AttemptObserver, observer: AttemptObserver): boolean {
-  if (!(observers instanceof ObserverPair)) return observers === observer
-  return includes(observers.first, observer) || includes(observers.second, observer)
-}
-
 /** The scope a dispatch belongs to, or `null` where the layer is the first of the kit that it meets. */
 export function scopeOf(opts: Dispatcher.DispatchOptions): CallScope | null {
   const scope = (opts as ScopedOptions)[kScope]
   return scope === undefined || scope.exchange.done ? null : scope
+}
+
+/**
+ * A further hop of a call or attempt, on another origin: a redirect between two layers of the kit has sent it there.
+ * What is kept per origin is then the other one's; the verdict is the call's as before.
+ */
+class Hop extends CallScope {
+  readonly exchange: Exchange
+  private readonly from: CallScope
+
+  constructor(from: CallScope, origin: string) {
+    super(from.number, origin, from.exchange.now())
+    this.exchange = from.exchange
+    this.from = from
+    this.attemptTimers = from.attemptTimers
+    this.bodyTimers = from.bodyTimers
+    this.traceId = from.traceId
+    this.spanId = from.spanId
+    this.trace = from.trace
+  }
+
+  override tellHead(): void {
+    this.from.adopt(this)
+  }
+}
+
+/** The options of a dispatch that belongs to `scope`: as they are, or with a scope of their own on another origin. */
+export function onHop(given: ScopedOptions, scope: CallScope): ScopedOptions {
+  const origin = originOf(given)
+  // dns() writes an address in place of the name, and says so by the servername.
+  const isSame =
+    origin === scope.origin || origin === '' || (given as { servername?: unknown }).servername !== undefined
+  return isSame ? given : withScope(given, new Hop(scope, origin))
 }
 
 /** A copy of the options that carries `scope`; the caller's own are never changed. */

@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici'
 import type { Policy, Scope } from '../policies/policy.ts'
 import { type ChainPart, layerOf } from './chain-part.ts'
 import { Edge, isEdged, isOverEdge, markEdged } from './edge.ts'
-import { Exchange, scopeOf, withScope } from './exchange.ts'
+import { Exchange, kScope, onHop, scopeOf, withScope } from './exchange.ts'
 import { type CallKeeper, CallPlan, GuardedCall, type Stage } from './guarded-call.ts'
 import type { Layer } from './relay.ts'
 
@@ -23,7 +23,10 @@ export function guardDispatch(
 function throughGuard(plan: CallPlan): Dispatcher['dispatch'] {
   return (given, handler) => {
     const scope = scopeOf(given)
-    if (scope !== null) return new GuardedCall(plan, given, handler, scope, false).enter()
+    if (scope !== null) {
+      const opts = onHop(given, scope)
+      return new GuardedCall(plan, opts, handler, opts[kScope] ?? scope, false).enter()
+    }
     const exchange = new Exchange(given)
     const accepted = new GuardedCall(plan, withScope(given, exchange), handler, exchange, true).enter()
     exchange.runningAt = 0
@@ -34,7 +37,10 @@ function throughGuard(plan: CallPlan): Dispatcher['dispatch'] {
 function throughEdge(plan: CallPlan): Dispatcher['dispatch'] {
   return (given, handler) => {
     const scope = scopeOf(given)
-    if (scope !== null) return new Edge(plan, given, handler, scope, false).enter()
+    if (scope !== null) {
+      const opts = onHop(given, scope)
+      return new Edge(plan, opts, handler, opts[kScope] ?? scope, false).enter()
+    }
     const exchange = new Exchange(given)
     const accepted = new Edge(plan, withScope(given, exchange), handler, exchange, true).enter()
     exchange.runningAt = 0

@@ -227,7 +227,7 @@ export class GuardedCall extends Relay implements TimerEntry {
   private giveBack(answer: Answer): void {
     if (answer === null || answer === undefined) return
     const { scope } = this
-    const outcome = scope.outcome ?? scope.judgeError(this.reason)
+    const outcome = scope.outcome ?? scope.judgeError(this.reason, this.headSeen)
     if (!isWaiting(answer)) answer.settle(outcome, scope)
     else if ('cancel' in answer) answer.cancel()
     else {
@@ -238,7 +238,7 @@ export class GuardedCall extends Relay implements TimerEntry {
     }
   }
 
-  private settleAll(outcome: Outcome): void {
+  protected settleAll(outcome: Outcome): void {
     if (this.settled) return
     this.settled = true
     for (let at = this.held - 1; at >= 0; at--) {
@@ -356,7 +356,7 @@ export class GuardedCall extends Relay implements TimerEntry {
     if (this.ended) return
     if (!this.settled) {
       const { scope } = this
-      this.settleAll(scope.discarded && scope.outcome !== null ? scope.outcome : scope.judgeError(error))
+      this.settleAll(scope.discarded && scope.outcome !== null ? scope.outcome : scope.judgeError(error, this.headSeen))
     }
     try {
       super.onResponseError(controller, error)

@@ -71,8 +71,12 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     const error = reason || new errors.RequestAbortedError()
     this.reason = error
     // undici answers with onResponseError before abort() returns; where nobody below can answer yet, we do.
-    this.inner?.abort(error)
+    this.abortInner(error)
     if (!this.ended) this.onResponseError(this, error)
+  }
+
+  protected abortInner(reason: Error): void {
+    this.inner?.abort(reason)
   }
 
   /** Gives the consumer its controller now, long before the transport has one. */
@@ -81,10 +85,19 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     try {
       this.handler.onRequestStart?.(this, context)
     } catch (error) {
-      // undici would turn this into the request's failure once connected; here it ends before anything is sent.
-      this.scope.exchange.blameCaller(error)
-      this.stop(error as Error)
+      this.failed(error)
     }
+  }
+
+  /**
+   * The consumer threw: the call ends with that error, as it would in undici. It is given up from here, not by a throw
+   * into the layers below: undici's own retry takes such a throw for a failure of the network.
+   */
+  protected failed(error: unknown): void {
+    const { scope } = this
+    scope.exchange.blameCaller(error)
+    scope.abortedAs ??= 'invalid'
+    this.stop(error as Error)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
@@ -121,8 +134,7 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     try {
       this.handler.onResponseStart?.(this, status, headers, message)
     } catch (error) {
-      this.scope.exchange.blameCaller(error)
-      throw error
+      this.failed(error)
     }
   }
 
@@ -131,8 +143,7 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     try {
       this.handler.onResponseData?.(this, chunk)
     } catch (error) {
-      this.scope.exchange.blameCaller(error)
-      throw error
+      this.failed(error)
     }
   }
 
@@ -146,7 +157,7 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
       // A consumer may throw here on purpose (undici's own RetryHandler does) and relies on onResponseError next.
       this.ended = false
       this.scope.exchange.blameCaller(error)
-      throw error
+      this.onResponseError(this, error as Error)
     }
   }
 

@@ -12,7 +12,8 @@ import { type RecordedBody, recordBody } from './replay.ts'
  */
 export abstract class RepeatingCall<A extends Attempt = Attempt> extends GuardedCall {
   protected current: A | null = null
-  protected committed = false
+  /** An attempt's answer, or failure, is the call's. */
+  committed = false
   private readonly given: ScopedOptions
   private readonly copy: ScopedOptions | null
   private body: RecordedBody | null = null
@@ -113,7 +114,7 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
     super.stop(reason)
     if (attempt === null || attempt.over) return
     // Nobody below could answer yet: what still comes for the attempt finds it over.
-    if (attempt.outcome === null) attempt.judgeError(reason)
+    if (attempt.outcome === null) attempt.judgeError(reason, false)
     attempt.finish()
   }
 

@@ -253,7 +253,11 @@ export class RecordedBody {
 
   private async takeNext(): Promise<void> {
     try {
-      this.iterator ??= iterate(this.source)
+      if (this.iterator === null) {
+        // undici is about to write the head, and must not be interrupted: the source may give up the call.
+        await null
+        this.iterator = iterate(this.source)
+      }
       const { done, value } = await this.iterator.next()
       if (done === true) this.ended = true
       else this.record(bytesOf(await value))

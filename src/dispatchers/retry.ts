@@ -1,5 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http'
-import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import type { Backoff } from '../policies/backoff.ts'
 import { checkNumber, checkOptions } from '../policies/options.ts'
@@ -13,15 +11,17 @@ import {
   type RetryRefusal,
   type RetryRequest,
 } from '../policies/retry.ts'
+import { Attempt } from './attempt.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import { failByDeadline } from './deadline.ts'
 import { markEdged } from './edge.ts'
-import { CallScope, Exchange, kScope, type ScopedOptions, scopeOf, withScope } from './exchange.ts'
+import { type CallScope, Exchange, kScope, onHop, type ScopedOptions, scopeOf } from './exchange.ts'
 import { withEdge } from './guard.ts'
-import { CallPlan, GuardedCall } from './guarded-call.ts'
-import { eachHeader, headerOf } from './headers.ts'
+import { CallPlan } from './guarded-call.ts'
+import { eachHeader } from './headers.ts'
 import type { Layer } from './relay.ts'
-import { type RecordedBody, recordBody, replayDefaults } from './replay.ts'
+import { RepeatingCall } from './repeating-call.ts'
+import { replayDefaults } from './replay.ts'
 
 /** Options of {@link retry}. */
 export interface RetryOptions extends RetryDecisionOptions {
@@ -97,7 +97,7 @@ class RetriedCall extends RepeatingCall implements RetryContext {
     }
     attempt.discarded = true
     this.scope.queuedMs += attempt.queuedMs
-    this.body?.rewind()
+    this.rewindBody()
     this.backOff(delay)
     return false
   }
@@ -168,7 +168,10 @@ export function retry(options: RetryOptions = {}): Layer {
 function throughRetry(plan: CallPlan, repeat: RepeatPlan): Dispatcher['dispatch'] {
   return markEdged(function retry(given, handler) {
     const scope = scopeOf(given)
-    if (scope !== null) return new RetriedCall(plan, repeat, given, handler, scope, false).enter()
+    if (scope !== null) {
+      const opts = onHop(given, scope)
+      return new RetriedCall(plan, repeat, opts, handler, opts[kScope] ?? scope, false).enter()
+    }
     const exchange = new Exchange(given)
     const accepted = new RetriedCall(plan, repeat, given, handler, exchange, true).enter()
     exchange.runningAt = 0

@@ -103,17 +103,24 @@ function codeOf(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined
 }
 
+// What a Blob or FormData over a file gives where the file has changed since: the request's own body failed.
+function isUnreadableFile(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'NotReadableError'
+}
+
 /** The default judgement of an error that nobody in the kit has claimed. */
 export function kindOfError(error: unknown): OutcomeKind {
   const code = codeOf(error)
-  if (code === undefined) return 'networkError'
+  if (code === undefined) return isUnreadableFile(error) ? 'invalid' : 'networkError'
   return kindsByCode.get(code) ?? 'networkError'
 }
 
-/** The status an error stands for, where an inner layer (undici's `responseError`) turned a response into an error. */
+/** The status an error stands for, where an inner layer (undici's `responseError`, its retry) made an error of a response. */
 export function statusOfError(error: unknown): number | undefined {
-  if (codeOf(error) !== 'UND_ERR_RESPONSE') return undefined
+  const code = codeOf(error)
+  if (code !== 'UND_ERR_RESPONSE' && code !== 'UND_ERR_REQ_RETRY') return undefined
   const { statusCode, status } = error as { statusCode?: unknown; status?: unknown }
-  if (typeof statusCode === 'number') return statusCode
-  return typeof status === 'number' ? status : undefined
+  const found = statusCode ?? status
+  // undici's retry also fails with a good status: over ranges that do not fit.
+  return typeof found === 'number' && found >= 400 ? found : undefined
 }

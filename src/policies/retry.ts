@@ -120,6 +120,7 @@ export const retryDefaults = Object.freeze({
 
 const known = [...Object.keys(retryDefaults), 'retryOn', 'random', 'now']
 const notImplemented = 501
+const idempotentMethods: ReadonlySet<string> = new Set(retryDefaults.methods)
 
 /** Decides after each attempt whether to make another one, and when. Sends nothing and keeps nothing between calls. */
 export class RetryPolicy {
@@ -184,9 +185,7 @@ export class RetryPolicy {
     const byDefault = this.#wants(outcome)
     const verdict = this.#retryOn === undefined ? undefined : this.#ask(this.#retryOn, outcome, context)
     if (!(verdict ?? byDefault)) return byDefault ? 'forbidden' : 'not-retryable'
-    if (context.sent && !this.#methods.has(context.method) && !context.idempotent) return 'unsafe'
-    if (!context.replayable) return 'not-replayable'
-    return context.attempt < this.maxAttempts ? null : 'exhausted'
+    return refusalToRepeat(context, this.#methods) ?? (context.attempt < this.maxAttempts ? null : 'exhausted')
   }
 
   #wants({ kind, status }: Outcome): boolean {
@@ -260,8 +259,20 @@ function checkMethods(methods: readonly string[]): ReadonlySet<string> {
   return new Set(methods.map((method) => method.toUpperCase()))
 }
 
-/** `false` where no option can ask for another attempt. */
-function mayEverHelp({ kind, phase, status, error }: Outcome): boolean {
+/**
+ * Why a request must not be sent again, whoever asks for it; `null` where it may. Unsafe is one whose method is not among
+ * `methods` (in capitals), that the caller did not mark, and that may have reached the server (RFC 9110 §9.2.2).
+ */
+export function refusalToRepeat(
+  request: Pick<RetryInfo, 'method' | 'idempotent' | 'replayable' | 'sent'>,
+  methods: ReadonlySet<string> = idempotentMethods,
+): RetryRefusal | null {
+  if (request.sent && !methods.has(request.method) && !request.idempotent) return 'unsafe'
+  return request.replayable ? null : 'not-replayable'
+}
+
+/** `false` where another attempt never helps, and no option can ask for one. */
+export function mayEverHelp({ kind, phase, status, error }: Outcome): boolean {
   switch (kind) {
     case 'deadline':
     case 'shed':

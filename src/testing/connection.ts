@@ -25,9 +25,17 @@ export class Connection {
     this.socket = raw
   }
 
-  /** TCP RST. */
+  /** TCP RST; a plain close where the connection is already being closed. */
   reset(): void {
-    this.raw.resetAndDestroy()
+    const { raw, socket } = this
+    // In a connection that is shutting down a reset fails, and leaves the socket open for ever.
+    if (raw.destroyed || raw.writableEnded || socket.writableEnded) {
+      raw.destroy()
+      return
+    }
+    // resetAndDestroy() shuts down before it resets: the caller would see an end, not a reset.
+    raw.destroySoon = () => raw.destroy()
+    raw.resetAndDestroy()
   }
 
   streamOpened(id: number): void {

@@ -5,7 +5,7 @@ import type { Recording } from './recorded-request.ts'
 import type { Reply } from './reply.ts'
 import type { GoAway, HeaderValues } from './step.ts'
 
-const { NGHTTP2_CANCEL, NGHTTP2_REFUSED_STREAM } = constants
+const { NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM } = constants
 
 // What goes out in one DATA frame counts as sent; more may wait for the caller's flow control.
 const oneFrame = 16_384
@@ -49,15 +49,11 @@ export class H2Reply implements Reply {
     this.#stream.additionalHeaders({ ...(headers as OutgoingHttpHeaders), ':status': status })
   }
 
-  head(status: number, headers: OutgoingHttpHeaders, trailers: HeaderValues | undefined, endless: boolean): void {
-    const waitForTrailers = endless || trailers !== undefined
-    this.#stream.respond({ ...headers, ':status': status }, { waitForTrailers })
-    if (!waitForTrailers) return
-    this.#stream.once('wantTrailers', () => {
-      // Before it sends RST_STREAM, close() ends the stream, and the answer would look whole: a stream that waits for its
-      // trailers cannot end.
-      if (!endless) this.#stream.sendTrailers(trailers as OutgoingHttpHeaders)
-    })
+  head(status: number, headers: OutgoingHttpHeaders, trailers: HeaderValues | undefined): void {
+    this.#stream.respond({ ...headers, ':status': status }, { waitForTrailers: trailers !== undefined })
+    if (trailers !== undefined) {
+      this.#stream.once('wantTrailers', () => this.#stream.sendTrailers(trailers as OutgoingHttpHeaders))
+    }
   }
 
   write(chunk: string | Uint8Array): Promise<void> {
@@ -89,15 +85,17 @@ export class H2Reply implements Reply {
   }
 
   reset(code: number): void {
+    // close() first ends the stream, so that END_STREAM goes out before RST_STREAM, or in its place.
+    this.#stream.end = () => this.#stream
     this.#stream.close(code)
   }
 
   cut(): void {
-    this.#stream.close(NGHTTP2_CANCEL)
+    this.reset(NGHTTP2_CANCEL)
   }
 
   refuse(): void {
-    this.#stream.close(NGHTTP2_REFUSED_STREAM)
+    this.reset(NGHTTP2_REFUSED_STREAM)
   }
 
   goaway({ code = 0, lastStreamId = this.#streamId }: GoAway): boolean {
@@ -111,7 +109,7 @@ export class H2Reply implements Reply {
 
   fail(text: string): void {
     if (this.closed) return
-    if (this.#stream.headersSent) this.#stream.destroy(new Error(text))
+    if (this.#stream.headersSent) this.reset(NGHTTP2_INTERNAL_ERROR)
     else this.answer(500, { 'content-type': 'text/plain' }, Buffer.from(text))
   }
 

@@ -1,7 +1,6 @@
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type IncomingHttpHeaders, performServerHandshake, type ServerHttp2Stream } from 'node:http2'
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net'
-import { setImmediate as turn } from 'node:timers/promises'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import type { Certificate } from './certificate.ts'
 import { Connection } from './connection.ts'
@@ -10,6 +9,7 @@ import { H2Reply, recordH2 } from './h2-reply.ts'
 import { holdPort } from './port-hold.ts'
 import { Recording } from './recorded-request.ts'
 import type { Reply } from './reply.ts'
+import { callersRead } from './turns.ts'
 
 /** `both`, `h1`, `h2` over TLS; `h1c`, `h2c` in cleartext. */
 export type Protocol = 'both' | 'h1' | 'h2' | 'h1c' | 'h2c'
@@ -44,11 +44,6 @@ const http2Options = {
 // An HTTP/1.1 response whose request was parsed off a dying connection never says that it is closed.
 function settleLost(connection: Connection): void {
   for (const recording of connection.requests) recording.settle(false, undefined)
-}
-
-// Lets callers in this process read that their connections are gone.
-async function callersSee(): Promise<void> {
-  for (let turns = 0; turns < 4; turns++) await turn()
 }
 
 /** One port: accepts connections, speaks both protocols, and hands over each request with the means to answer it. */
@@ -98,7 +93,7 @@ export class Listener {
   async resetConnections(): Promise<void> {
     this.#breakOpenRequests()
     for (const connection of this.connections) connection.reset()
-    await callersSee()
+    await callersRead()
   }
 
   /** Stops listening, destroys what is open, and keeps the port for `listen()`. */
@@ -129,7 +124,7 @@ export class Listener {
     this.#breakOpenRequests()
     for (const { raw } of this.connections) raw.destroy()
     await closed
-    await callersSee()
+    await callersRead()
   }
 
   #breakOpenRequests(): void {

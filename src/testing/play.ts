@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Recording } from './recorded-request.ts'
 import type { Reply } from './reply.ts'
 import type { BodyPart, Echo, StepOptions } from './step.ts'
+import { callersRead } from './turns.ts'
 
 const filling = Buffer.alloc(1024, 'x')
 const internalError = 2
@@ -88,7 +89,7 @@ async function playHeadAndBody(step: StepOptions, request: Recording, reply: Rep
   const headers = headersOf(step, request)
   const names = new Set(Object.keys(headers).map((name) => name.toLowerCase()))
   if (reply.tunnels && (status === 101 || (request.method === 'CONNECT' && status < 300))) {
-    reply.head(status, headers, undefined, false)
+    reply.head(status, headers, undefined)
     return reply.tunnel()
   }
   const fault = bodyFault(step, request, reply)
@@ -101,13 +102,16 @@ async function playHeadAndBody(step: StepOptions, request: Recording, reply: Rep
   if (fault === undefined && (bodyless || (whole !== undefined && trailers === undefined && bodyDelay === 0))) {
     return reply.answer(status, headers, bodyless ? undefined : whole)
   }
-  reply.head(status, headers, trailers, fault !== undefined)
+  reply.head(status, headers, trailers)
   if (!bodyless) {
     const part = whole === undefined || fault === undefined ? whole : whole.subarray(0, whole.length >> 1)
     await writeParts(part === undefined ? (body as Iterable<BodyPart>) : [part], bodyDelay, request, reply)
   }
   if (reply.closed) return
-  if (fault !== undefined) return fault()
+  if (fault !== undefined) {
+    await callersRead()
+    return fault()
+  }
   reply.end()
 }
 

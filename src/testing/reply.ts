@@ -8,8 +8,8 @@ export interface Reply {
   /** The request asks for a tunnel: a CONNECT, or an upgrade. */
   readonly tunnels: boolean
   early(status: number, headers: HeaderValues): void
-  /** Sends the head now. A body that will be broken off has no end. */
-  head(status: number, headers: OutgoingHttpHeaders, trailers: HeaderValues | undefined, endless: boolean): void
+  /** Sends the head now. */
+  head(status: number, headers: OutgoingHttpHeaders, trailers: HeaderValues | undefined): void
   /** Resolves when the bytes are with the kernel, or will never be. */
   write(chunk: string | Uint8Array): Promise<void>
   end(): void

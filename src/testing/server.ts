@@ -28,7 +28,7 @@ export interface ServerOptions {
 }
 
 /** Scripts by path; `*` is for all paths without one. */
-export type ScriptMap = Readonly<Record<`/${string}` | '*', Script>>
+export type ScriptMap = { readonly [path: `/${string}`]: Script; readonly '*'?: Script }
 
 /** How many TCP connections a server has had, and has. */
 export interface ConnectionCounts {

@@ -122,7 +122,9 @@ function lastOf(requests: readonly RecordedRequest[]): RecordedRequest {
 
 describe.each(protocols)('request bodies over HTTP/$version', ({ protocol, version }) => {
   const kinds = [
-    ...anywhere.flatMap(([name, make]) => clients.map(([client, by]) => [`${name} through ${client}`, make, by] as const)),
+    ...anywhere.flatMap(([name, make]) =>
+      clients.map(([client, by]) => [`${name} through ${client}`, make, by] as const),
+    ),
     ...onlyByRequest.map(([name, make]) => [`${name} through request`, make, call] as const),
   ]
 

@@ -70,3 +70,8 @@ export async function errorOf(promise: Promise<unknown>): Promise<unknown> {
 export async function turns(count = 10): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
+
+/** Waits for what no event tells of, such as bytes that arrive. */
+export async function eventually(condition: () => boolean): Promise<void> {
+  while (!condition()) await turns(1)
+}

@@ -1,14 +1,14 @@
 // The servers of the random run, in a process of their own: so that both cores work, and what is left over in the
 // calling process is the caller's.
-import { type RecordedRequest, startServer, type Step, type TestServer } from '../../src/testing/index.ts'
+import { type RecordedRequest, type Step, startServer, type TestServer } from '../../src/testing/index.ts'
 import type { ServerReport, ServerRequest, ServersReady } from './servers.ts'
 import {
   bodyHeader,
   callHeader,
   lengthHeader,
   repeatableHeader,
-  serverFaults,
   type StepName,
+  serverFaults,
   stepOf,
   stepsHeader,
 } from './steps.ts'
@@ -74,7 +74,9 @@ function respond(request: RecordedRequest): Step {
   const name = steps[Math.min(number, steps.length) - 1] as StepName
   if (unsafe.has(request.method) && request.headers[repeatableHeader] === undefined) {
     if (caller.processed > 0) {
-      mistake(`call ${id}: ${request.method} arrived again after ${steps.slice(0, number).join(', ')} (${request.protocol})`)
+      mistake(
+        `call ${id}: ${request.method} arrived again after ${steps.slice(0, number).join(', ')} (${request.protocol})`,
+      )
     }
     if (!leavesItUnprocessed(name, request)) caller.processed++
   }

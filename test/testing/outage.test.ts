@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { startBlackhole, startServer } from 'roundtripper/testing'
+import { gate, startBlackhole, startServer } from 'roundtripper/testing'
 import { Agent, request } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { call, startPair, wires } from './support.ts'
@@ -32,6 +32,23 @@ describe.each(wires)('outages, $protocol', ({ protocol }) => {
       expect(await server.requests.at(-1)!.closed).toMatchObject({ how: 'faulted' })
       expect((await call(agent, server.url())).status).toBe(200)
     }
+  })
+
+  it('leaves no socket behind when it resets connections that are closing', async () => {
+    const { server, agent } = await startPair({ protocol })
+    for (let turns = 0; turns < 24; turns++) {
+      const { promise, open } = gate()
+      server.script('/', { cut: true, body: ['part', promise] })
+      const cut = call(agent, server.url()).catch(() => {})
+      await server.until(() => server.count() === turns + 1)
+      await server.requests[turns]!.received
+      open()
+      for (let i = 0; i < turns; i++) await undefined
+      await Promise.all([server.resetConnections(), cut])
+      await server.requests[turns]!.closed
+    }
+    await agent.destroy()
+    await server.until(() => server.connections.open === 0)
   })
 
   it('is closed for good by close(), which may come twice, and during an outage', async () => {

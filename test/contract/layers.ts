@@ -1,0 +1,78 @@
+// Every layer of the kit, as one row of the contract table each.
+import {
+  attemptTimeout,
+  bodyTimeout,
+  bulkhead,
+  circuitBreaker,
+  classify,
+  deadline,
+  guard,
+  type Layer,
+  type Logger,
+  logging,
+  retry,
+  standard,
+  tracing,
+} from 'roundtripper'
+import type { Books } from './books.ts'
+
+/** One row: makes the layer anew, and enters what it holds into the books. */
+export interface LayerKind {
+  readonly name: string
+  readonly make: (books: Books) => readonly Layer[]
+}
+
+const ignore = () => {}
+const allLevels: Logger = { debug: ignore, info: ignore, warn: ignore }
+
+/** Two attempts, and no wait that a test would feel. */
+const quickRetry = { maxAttempts: 2, backoff: 1 } as const
+
+// Fewer slots than calls, so that most of them wait.
+const slots = { limit: 6, queue: 1000 } as const
+
+function countedBulkhead(books: Books): Layer {
+  const layer = bulkhead(slots)
+  books.check(() => {
+    const busy = Object.values(layer.state()).filter(({ inUse, queued }) => inUse + queued > 0)
+    return busy.length === 0 ? null : `bulkhead: ${JSON.stringify(layer.state())}`
+  })
+  return layer
+}
+
+// Never opens by what the scenarios do.
+const calm = { minimumCalls: 1e6 } as const
+
+function calmBreaker(books: Books): Layer {
+  const layer = circuitBreaker(calm)
+  books.check(() => {
+    const open = Object.values(layer.state()).some(({ state }) => state !== 'closed')
+    return open ? `circuitBreaker: ${JSON.stringify(layer.state())}` : null
+  })
+  return layer
+}
+
+export const layerKinds: readonly LayerKind[] = [
+  { name: 'tracing', make: (books) => [tracing({ tracerProvider: books.tracerProvider() })] },
+  { name: 'logging', make: () => [logging({ logger: allLevels })] },
+  { name: 'classify', make: () => [classify(() => undefined)] },
+  { name: 'deadline', make: () => [deadline()] },
+  { name: 'attemptTimeout', make: () => [attemptTimeout()] },
+  { name: 'bodyTimeout', make: () => [bodyTimeout()] },
+  { name: 'retry', make: () => [retry(quickRetry)] },
+  { name: 'circuitBreaker', make: (books) => [calmBreaker(books)] },
+  { name: 'bulkhead', make: (books) => [countedBulkhead(books)] },
+  { name: 'guard', make: (books) => [guard(books.admits())] },
+  { name: 'guard (promise)', make: (books) => [guard(books.waits())] },
+  {
+    name: 'standard',
+    make: (books) =>
+      standard({
+        tracing: { tracerProvider: books.tracerProvider() },
+        logging: { logger: allLevels },
+        retry: quickRetry,
+        circuitBreaker: calm,
+        bulkhead: slots,
+      }),
+  },
+]

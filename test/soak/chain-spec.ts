@@ -1,0 +1,134 @@
+import type { SeededRandom } from '../../src/testing/index.ts'
+
+/** Layers the run puts together, in the order of the standard chain. */
+export const layerNames = [
+  'undici cache',
+  'undici redirect',
+  'tracing',
+  'logging',
+  'classify',
+  'deadline',
+  'undici decompress',
+  'sync policy',
+  'retry',
+  'undici retry',
+  'circuitBreaker',
+  'bulkhead',
+  'promise policy',
+  'attemptTimeout',
+  'bodyTimeout',
+  'undici dns',
+] as const
+export type LayerName = (typeof layerNames)[number]
+
+/**
+ * How the layers become a dispatcher: adjacent ones folded into one guard, each in a guard of its own because a foreign
+ * interceptor stands between every two, or by undici's `agent.compose`.
+ */
+export const forms = ['fused', 'unfused', 'composed'] as const
+export type Form = (typeof forms)[number]
+
+/** One chain, drawn by chance. Durations are milliseconds. */
+export interface ChainSpec {
+  readonly form: Form
+  /** The first is outermost. */
+  readonly layers: readonly LayerName[]
+  readonly deadline: number
+  readonly attemptTimeout: number
+  readonly bodyTimeout: number
+  /** 0: off. */
+  readonly unreadBodyTimeout: number
+  readonly maxAttempts: number
+  readonly backoff: number
+  readonly limit: number
+  readonly queue: number
+  readonly queueTimeout: number | undefined
+  readonly minimumCalls: number
+  readonly openFor: number
+  readonly probes: number
+  /** Whether the agent offers HTTP/2. */
+  readonly allowH2: boolean
+  /** The share of calls that go to a server of HTTP/2. */
+  readonly http2Share: number
+  /** What of a response is sure to come to an end in time. */
+  readonly bounds: { readonly head: boolean; readonly body: boolean }
+}
+
+const shares: Readonly<Record<LayerName, number>> = {
+  'undici cache': 0.07,
+  'undici redirect': 0.12,
+  tracing: 0.6,
+  logging: 0.5,
+  classify: 0.25,
+  deadline: 0.45,
+  'undici decompress': 0.1,
+  'sync policy': 0.35,
+  retry: 0.65,
+  'undici retry': 0.07,
+  circuitBreaker: 0.35,
+  bulkhead: 0.5,
+  'promise policy': 0.25,
+  attemptTimeout: 0.6,
+  bodyTimeout: 0.55,
+  'undici dns': 0.06,
+}
+
+/** Whether a chain has a layer. */
+export function holds(chain: Pick<ChainSpec, 'layers'>, name: LayerName): boolean {
+  return chain.layers.includes(name)
+}
+
+/** The items in an order by chance. */
+export function shuffled<T>(random: SeededRandom, items: readonly T[]): T[] {
+  const order = [...items]
+  for (let at = order.length - 1; at > 0; at--) {
+    const other = random.integer(0, at)
+    const moved = order[at] as T
+    order[at] = order[other] as T
+    order[other] = moved
+  }
+  return order
+}
+
+function drawLayers(random: SeededRandom): LayerName[] {
+  const chosen = layerNames.filter((name) => random.chance(shares[name]))
+  // What `compose` would refuse has to keep the contract as well.
+  if (chosen.length > 0 && random.chance(0.1)) chosen.push(random.pick(chosen))
+  return random.chance(0.4) ? chosen : shuffled(random, chosen)
+}
+
+/** A chain by chance: layers, positions and settings. */
+export function drawChain(random: SeededRandom): ChainSpec {
+  const layers = drawLayers(random)
+  const allowH2 = random.chance(0.9)
+  const has = (name: LayerName) => layers.includes(name)
+  const waits = has('bulkhead') || has('tracing') || has('logging')
+  return {
+    form: random.pick(forms),
+    layers,
+    deadline: random.integer(80, 200),
+    attemptTimeout: random.integer(25, 50),
+    bodyTimeout: random.integer(20, 40),
+    unreadBodyTimeout: waits && random.chance(0.8) ? random.integer(8, 16) : 0,
+    maxAttempts: random.integer(1, 8) === 1 ? 1 : random.integer(2, 4),
+    backoff: random.integer(3, 8),
+    limit: random.integer(1, 5),
+    queue: random.integer(2, 20),
+    queueTimeout: random.chance(0.4) ? random.integer(20, 60) : undefined,
+    minimumCalls: random.integer(4, 10),
+    openFor: random.integer(2, 12),
+    probes: random.integer(1, 2),
+    allowH2,
+    http2Share: allowH2 ? 0.56 : 0,
+    bounds: { head: has('attemptTimeout') || has('deadline'), body: has('bodyTimeout') },
+  }
+}
+
+/** One line that says what a chain is. */
+export function describeChain({ form, layers, ...settings }: ChainSpec): string {
+  const { limit, queue, queueTimeout, unreadBodyTimeout, maxAttempts, allowH2 } = settings
+  return (
+    `${form}: ${layers.join(' > ') || 'no layers'} ` +
+    `(limit ${limit}, queue ${queue}, queueTimeout ${queueTimeout}, unread ${unreadBodyTimeout}, attempts ${maxAttempts}, h2 ${allowH2})`
+  )
+}

@@ -1,0 +1,200 @@
+import { type Agent, type Dispatcher, interceptors } from 'undici'
+import { ChainDispatcher } from '../../src/dispatchers/compose.ts'
+import {
+  attemptTimeout,
+  type BulkheadLayer,
+  bodyTimeout,
+  bulkhead,
+  type CircuitBreakerOptions,
+  circuitBreaker,
+  classify,
+  deadline,
+  guard,
+  type Layer,
+  logging,
+  retry,
+  tracing,
+} from '../../src/index.ts'
+import { CircuitBreaker } from '../../src/policies/circuit-breaker.ts'
+import { type PerOriginPolicy, perOrigin } from '../../src/policies/per-origin.ts'
+import { replayLimit } from './bodies.ts'
+import type { ChainSpec, LayerName } from './chain-spec.ts'
+import { type EventsOf, Probe, PromisePolicy, SyncPolicy } from './probe.ts'
+import { CountedRecords, CountedSpans } from './telemetry.ts'
+
+/** Who is told what happens at each place of the chain that has a probe. */
+export interface ProbeListeners {
+  readonly outer: EventsOf
+  readonly aboveBulkhead: EventsOf
+  readonly belowBulkhead: EventsOf
+  readonly attempt: EventsOf
+  readonly wire: EventsOf
+}
+
+/** What a chain may be given from outside. */
+export interface ChainSurroundings {
+  readonly listeners: ProbeListeners
+  readonly random: () => number
+  /** A clock for circuit breakers. */
+  readonly now?: () => number
+  /** Keep spans and records, not only count them. */
+  readonly keeps?: boolean
+}
+
+const foreign: Readonly<Partial<Record<LayerName, () => Layer>>> = {
+  'undici cache': () => interceptors.cache(),
+  'undici redirect': () => interceptors.redirect({ maxRedirections: 3 }),
+  'undici decompress': () => interceptors.decompress({ skipErrorResponses: false }),
+  'undici retry': () => interceptors.retry({ maxRetries: 2, minTimeout: 2, maxTimeout: 8, timeoutFactor: 1 }),
+  'undici dns': () => interceptors.dns({ affinity: 4 }),
+}
+
+/** A foreign interceptor that does nothing: layers on its two sides cannot be folded into one guard. */
+export const apart: Layer = (dispatch) =>
+  function apart(opts, handler) {
+    return dispatch(opts, handler)
+  }
+
+/** The layers of one chain, with all that can be looked at afterwards. */
+export class Instruments {
+  readonly spans: CountedSpans
+  readonly records: CountedRecords
+  readonly probes: Probe[] = []
+  readonly bulkheads: BulkheadLayer[] = []
+  readonly breakers: PerOriginPolicy<CircuitBreaker>[] = []
+  /** The outermost first. */
+  readonly layers: Layer[] = []
+  readonly #logged: Probe[] = []
+  readonly #spec: ChainSpec
+  readonly #around: ChainSurroundings
+
+  constructor(spec: ChainSpec, around: ChainSurroundings) {
+    this.#spec = spec
+    this.#around = around
+    this.spans = new CountedSpans(around.keeps)
+    this.records = new CountedRecords(around.keeps)
+    const { listeners } = around
+    this.#probe('outer', listeners.outer)
+    for (const name of spec.layers) {
+      if (name === 'bulkhead') this.#probe('above bulkhead', listeners.aboveBulkhead)
+      this.layers.push(this.#make(name))
+      if (name === 'bulkhead') this.#probe('below bulkhead', listeners.belowBulkhead)
+      if (name === 'retry') this.#probe('attempt', listeners.attempt)
+      if (name === 'logging') this.#logged.push(this.#probe('logged', () => null))
+    }
+    this.#probe('wire', listeners.wire)
+  }
+
+  #probe(name: string, eventsOf: EventsOf): Probe {
+    return this.#guard(new Probe(name, eventsOf))
+  }
+
+  #guard<T extends Probe>(probe: T): T {
+    this.probes.push(probe)
+    this.layers.push(guard(probe))
+    return probe
+  }
+
+  #make(name: LayerName): Layer {
+    const spec = this.#spec
+    const { random } = this.#around
+    const unreadBodyTimeout = spec.unreadBodyTimeout || false
+    switch (name) {
+      case 'tracing':
+        return tracing({ tracerProvider: this.spans, unreadBodyTimeout })
+      case 'logging':
+        return logging({ logger: this.records, unreadBodyTimeout })
+      case 'classify':
+        return classify(({ status }) => {
+          if (status === 504) return 'throttled'
+          if (status === 502) throw new Error('a classifier that throws')
+          return undefined
+        })
+      case 'deadline':
+        return deadline(spec.deadline)
+      case 'attemptTimeout':
+        return attemptTimeout(spec.attemptTimeout)
+      case 'bodyTimeout':
+        return bodyTimeout(spec.bodyTimeout)
+      case 'retry': {
+        const backoff = { initialDelay: spec.backoff, maxDelay: 2 * spec.backoff }
+        return retry({ maxAttempts: spec.maxAttempts, maxDelay: 2 * spec.backoff, backoff, replayLimit, random })
+      }
+      case 'bulkhead': {
+        const { limit, queue, queueTimeout } = spec
+        const layer = bulkhead({ limit, queue, queueTimeout, unreadBodyTimeout })
+        this.bulkheads.push(layer)
+        return layer
+      }
+      case 'circuitBreaker':
+        return this.#circuitBreaker()
+      case 'sync policy':
+        return guard(this.#noted(new SyncPolicy(random)))
+      case 'promise policy':
+        return guard(this.#noted(new PromisePolicy(random)))
+      default:
+        return (foreign[name] as () => Layer)()
+    }
+  }
+
+  #noted<T extends Probe>(policy: T): T {
+    this.probes.push(policy)
+    return policy
+  }
+
+  // Every other time as a bare policy: only so can it be asked whether something is still in flight.
+  #circuitBreaker(): Layer {
+    const { minimumCalls, openFor, probes } = this.#spec
+    const { now } = this.#around
+    const options: CircuitBreakerOptions = { minimumCalls, openFor, probes, window: 400, ...(now && { now }) }
+    if (minimumCalls % 2 === 0) return circuitBreaker(options)
+    const policy = perOrigin('circuitBreaker', (origin) => new CircuitBreaker(options, origin))
+    this.breakers.push(policy)
+    return guard(policy)
+  }
+
+  /** Everything that something still holds, or that does not add up; nothing, once all calls are over. */
+  leftOver(): string[] {
+    const left: string[] = []
+    for (const { name, acquired, settled } of this.probes) {
+      if (acquired !== settled) left.push(`${name}: ${acquired} permits given, ${settled} settled`)
+    }
+    for (const layer of this.bulkheads) {
+      for (const [origin, { inUse, queued }] of Object.entries(layer.state())) {
+        if (inUse + queued > 0) left.push(`bulkhead of ${origin}: ${inUse} in use, ${queued} queued`)
+      }
+    }
+    for (const { origins } of this.breakers) {
+      for (const [origin, breaker] of origins) {
+        if (!breaker.idle && breaker.state !== 'open') left.push(`circuit of ${origin} (${breaker.state}): in flight`)
+      }
+    }
+    const { started, ended } = this.spans
+    if (started !== ended) left.push(`${started} spans started, ${ended} ended`)
+    const logged = this.#logged.reduce((sum, probe) => sum + probe.acquired, 0)
+    if (logged !== this.records.calls) left.push(`${logged} calls came to logging, ${this.records.calls} records`)
+    return left
+  }
+
+  /** What no policy, span or permit should ever have seen. */
+  mistakes(): string[] {
+    const { endedTwice } = this.spans
+    const twice = endedTwice > 0 ? [`${endedTwice} spans ended twice`] : []
+    return [...twice, ...this.probes.flatMap((probe) => probe.mistakes)]
+  }
+}
+
+/** The dispatcher of a chain, in the form it asks for. */
+export function assemble(agent: Agent, { form }: Pick<ChainSpec, 'form'>, layers: readonly Layer[]): Dispatcher {
+  switch (form) {
+    case 'fused':
+      return new ChainDispatcher(agent, layers)
+    case 'unfused':
+      return new ChainDispatcher(
+        agent,
+        layers.flatMap((layer, at) => (at === 0 ? [layer] : [apart, layer])),
+      )
+    case 'composed':
+      return agent.compose(...layers.toReversed())
+  }
+}

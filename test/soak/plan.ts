@@ -1,0 +1,133 @@
+import type { SeededRandom } from '../../src/testing/index.ts'
+import type { BodyKind } from './bodies.ts'
+import { failingBodies, soundBodies } from './bodies.ts'
+import type { ChainSpec } from './chain-spec.ts'
+import { holds } from './chain-spec.ts'
+import type { ServerName } from './servers.ts'
+import { type StepName, serverFaults } from './steps.ts'
+
+/** Where a call can be when its caller gives it up. */
+export const abortPhases = ['dispatch', 'queue', 'backoff', 'before head', 'in body'] as const
+export type AbortPhase = (typeof abortPhases)[number]
+
+/** How a call leaves the program. */
+export type Way = 'dispatch' | 'request' | 'fetch'
+
+/** Callbacks in which a consumer may throw. */
+export type Callback = 'onRequestStart' | 'onResponseStart' | 'onResponseData' | 'onResponseEnd'
+
+/** One call, as it is meant to go. */
+export interface CallPlan {
+  readonly id: number
+  readonly way: Way
+  readonly server: ServerName | 'refusing'
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'DELETE' | 'POST'
+  readonly body: BodyKind | null
+  /** How the caller marks an unsafe request as one that may be repeated. */
+  readonly mark: 'option' | 'header' | null
+  readonly steps: readonly StepName[]
+  /** Asks for an answer that caches keep. */
+  readonly cacheable: boolean
+  readonly abort: AbortPhase | null
+  /** Milliseconds in that phase before the caller aborts. */
+  readonly abortAfter: number
+  /** Milliseconds after which the caller gives up, where nothing in the chain would; 0: never. */
+  readonly giveUp: number
+  /** Milliseconds the caller leaves the body unread. */
+  readonly unread: number
+  readonly throwsIn: Callback | null
+}
+
+const http1: readonly ServerName[] = ['h1', 'h1', 'h1c']
+const http2: readonly ServerName[] = ['both', 'both', 'h2']
+const faults = Object.keys(serverFaults) as StepName[]
+const retried: readonly StepName[] = [
+  'status 500',
+  'status 502',
+  'status 503',
+  'status 504',
+  'status 429',
+  'reset before head',
+  'lost connection',
+]
+const slowToHead: readonly StepName[] = ['slow head', 'hanging head']
+const slowToEnd: readonly StepName[] = ['slow body', 'large body', 'hanging body']
+const callbacks: readonly Callback[] = ['onRequestStart', 'onResponseStart', 'onResponseData', 'onResponseEnd']
+
+/** Keys of `shares` by chance, each with its share; `undefined` for what is left of 1. */
+export function draw<T extends string>(random: SeededRandom, shares: Partial<Record<T, number>>): T | undefined {
+  let at = random.next()
+  for (const [key, share] of Object.entries(shares) as [T, number][]) {
+    at -= share
+    if (at < 0) return key
+  }
+  return undefined
+}
+
+function drawAbort(random: SeededRandom, chain: ChainSpec): AbortPhase | null {
+  return (
+    draw<AbortPhase>(random, {
+      dispatch: 0.025,
+      'before head': 0.04,
+      'in body': 0.05,
+      queue: holds(chain, 'bulkhead') ? 0.13 : 0,
+      backoff: holds(chain, 'retry') ? 0.1 : 0,
+    }) ?? null
+  )
+}
+
+function firstStep(random: SeededRandom, abort: AbortPhase | null, unread: boolean): StepName {
+  if (abort === 'backoff') return random.pick(retried)
+  if (abort === 'before head') return random.pick(slowToHead)
+  if (abort === 'in body') return random.pick(slowToEnd)
+  if (unread) return 'large body'
+  return random.chance(0.2) ? 'ok' : random.pick(faults)
+}
+
+function drawSteps(random: SeededRandom, abort: AbortPhase | null, unread: boolean): StepName[] {
+  const first = firstStep(random, abort, unread)
+  if (random.chance(0.1)) return [first]
+  return random.chance(0.5) ? [first, 'ok'] : [first, random.pick(faults), 'ok']
+}
+
+function drawBody(random: SeededRandom, way: Way): BodyKind | null {
+  if (!random.chance(0.46)) return null
+  return random.pick(
+    random.chance(0.09) ? failingBodies : soundBodies.filter((kind) => way !== 'fetch' || kind !== 'function'),
+  )
+}
+
+/** A call by chance, fit for a chain. */
+export function drawCall(random: SeededRandom, id: number, chain: ChainSpec): CallPlan {
+  const way = draw<Way>(random, { dispatch: 0.5, request: 0.3 }) ?? 'fetch'
+  const abort = drawAbort(random, chain)
+  const unread = abort === null && chain.unreadBodyTimeout > 0 && way !== 'fetch' && random.chance(0.07)
+  const body = abort === 'backoff' && random.chance(0.5) ? null : drawBody(random, way)
+  const sends = body !== null
+  const method = sends
+    ? random.pick(abort === 'backoff' ? (['PUT'] as const) : (['PUT', 'PUT', 'POST', 'POST', 'DELETE'] as const))
+    : (draw<'HEAD' | 'DELETE' | 'POST'>(random, {
+        HEAD: unread || abort === 'in body' ? 0 : 0.1,
+        DELETE: 0.05,
+        POST: abort === 'backoff' ? 0 : 0.05,
+      }) ?? 'GET')
+  const cacheable = method === 'GET' && abort === null && !unread && holds(chain, 'undici cache') && random.chance(0.3)
+  const steps = drawSteps(random, abort, unread)
+  const bounded = chain.bounds.head && chain.bounds.body
+  const throws = way === 'dispatch' && abort === null && !unread && random.chance(0.06)
+  return {
+    id,
+    way,
+    server: random.chance(0.025) ? 'refusing' : random.pick(random.chance(chain.http2Share) ? http2 : http1),
+    method,
+    body,
+    mark: method === 'POST' ? random.pick(['option', 'header', null, null] as const) : null,
+    steps,
+    cacheable,
+    abort,
+    abortAfter: random.integer(0, 2),
+    giveUp: bounded ? 0 : 90,
+    unread: unread ? 2 * chain.unreadBodyTimeout : 0,
+    throwsIn: throws ? random.pick(callbacks) : null,
+  }
+}
