@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
 import { Agent, buildConnector } from 'undici'
 import { checkNumber, checkOptions } from '../policies/options.ts'
-import { mendStreams } from './http2-streams.ts'
 import { notePeer } from './peers.ts'
 
 /** Defaults of {@link createAgent}. */
@@ -90,8 +89,7 @@ function noteConnections(connect: Connector): Connector {
       const [error, socket] = result
       // `host` holds the port, so this is the origin as the call names it.
       if (error === null) notePeer(`${options.protocol}//${options.host}`, socket as Socket)
-      if (error === null) mendStreams(socket as Socket, () => callback(...result))
-      else callback(...result)
+      callback(...result)
     })
   }
 }

@@ -1,7 +1,8 @@
 import { Dispatcher, errors } from 'undici'
+import { assertHandler } from './assert-handler.ts'
 import { type ChainBuilder, type ChainPart, chainPartOf } from './chain-part.ts'
 import { checkChain } from './check-chain.ts'
-import { markOverEdge } from './edge.ts'
+import { isOverEdge, markOverEdge } from './edge.ts'
 import type { ScopedOptions } from './exchange.ts'
 import { guardDispatch, withEdge } from './guard.ts'
 import type { CallKeeper, GuardedCall, Stage } from './guarded-call.ts'
@@ -10,9 +11,21 @@ import type { Layer } from './relay.ts'
 /** What `compose` takes: layers, lists of layers, and nothing (`null`, `undefined`, `false`), which is left out. */
 export type Layers = Layer | null | undefined | false | readonly Layers[]
 
+/** What undici's dispatchers have beyond the type. */
 interface Closable {
   readonly closed?: boolean
   readonly destroyed?: boolean
+  readonly stats?: unknown
+  readonly webSocketOptions?: unknown
+  readonly eventSourceOptions?: unknown
+}
+
+function kindOf(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'object' && value !== null) return `an instance of ${value.constructor?.name ?? 'Object'}`
+  if (typeof value !== 'function') return String(value)
+  const part = chainPartOf(value as Layer)
+  return part === undefined ? `function ${value.name || '(anonymous)'}` : `the layer ${part.name}()`
 }
 
 function flatten(layers: readonly Layers[]): Layer[] {
@@ -21,12 +34,15 @@ function flatten(layers: readonly Layers[]): Layer[] {
     .filter((layer) => layer !== null && layer !== undefined && layer !== false)
     .map((layer, at) => {
       if (typeof layer === 'function') return layer as Layer
-      throw new TypeError(`compose: layer ${at + 1} must be an interceptor (dispatch) => dispatch, got ${typeof layer}`)
+      throw new TypeError(
+        `compose: layer ${at + 1} must be an interceptor (dispatch) => dispatch, got ${kindOf(layer)}`,
+      )
     })
 }
 
-/** The origin that a dispatcher of one origin (a Pool, a Client) has, and undici tells its interceptors; `null`: any. */
+/** The origin that a dispatcher of one origin (a Pool, a Client) has, and undici tells its interceptors. */
 function originOfDispatcher(dispatcher: Dispatcher): string | null | undefined {
+  if (dispatcher instanceof ChainDispatcher) return dispatcher.origin
   let told: string | null | undefined = null
   dispatcher.compose(((dispatch: Dispatcher['dispatch'], origin?: string | null) => {
     told = origin
@@ -38,7 +54,8 @@ function originOfDispatcher(dispatcher: Dispatcher): string | null | undefined {
 }
 
 function foldStages(stages: readonly Stage[], dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
-  return stages.length > 0 ? guardDispatch(stages, dispatch, null) : withEdge(dispatch)
+  if (stages.length > 0) return guardDispatch(stages, dispatch, null)
+  return isOverEdge(dispatch) ? dispatch : withEdge(dispatch)
 }
 
 function unreadBound(stages: readonly Stage[]): number | undefined {
@@ -52,12 +69,19 @@ function haveOneClock(stages: readonly Stage[], others: readonly Stage[]): boole
   return bound === undefined || other === undefined || bound === other
 }
 
-function applyForeign(layer: Layer, dispatch: Dispatcher['dispatch'], origin: unknown): Dispatcher['dispatch'] {
-  const applied = (layer as (dispatch: Dispatcher['dispatch'], origin: unknown) => unknown)(dispatch, origin)
+type ForeignLayer = (dispatch: Dispatcher['dispatch'], origin: string | null | undefined) => unknown
+
+function applyForeign(
+  layer: Layer,
+  at: number,
+  dispatch: Dispatcher['dispatch'],
+  origin: string | null | undefined,
+): Dispatcher['dispatch'] {
+  const applied = (layer as ForeignLayer)(dispatch, origin)
   if (typeof applied !== 'function' || applied.length !== 2) {
     throw new TypeError(
-      `compose: the interceptor ${layer.name || '(anonymous)'} must return a dispatch function with the two parameters ` +
-        `(opts, handler), got ${typeof applied === 'function' ? `one with ${applied.length}` : typeof applied}`,
+      `compose: layer ${at + 1}, the interceptor ${layer.name || '(anonymous)'}, must return a dispatch function with ` +
+        `the two parameters (opts, handler), got ${typeof applied === 'function' ? `one with ${applied.length}` : kindOf(applied)}`,
     )
   }
   return markOverEdge(applied as Dispatcher['dispatch'])
@@ -70,7 +94,8 @@ function applyForeign(layer: Layer, dispatch: Dispatcher['dispatch'], origin: un
 export class ChainDispatcher extends Dispatcher implements CallKeeper {
   // TypeScript's private: what undici's compose() makes of a dispatcher is a Proxy, and a #field cannot be read through one.
   private readonly inner: Dispatcher
-  private readonly origin: string | null | undefined
+  /** Where the dispatcher below serves one origin only: that origin. */
+  readonly origin: string | null | undefined
   private readonly through: Dispatcher['dispatch']
   private readonly parts: readonly (ChainPart | undefined)[]
   private first: GuardedCall | null = null
@@ -108,7 +133,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
         dispatch = fold()
         build = part.build
       } else {
-        dispatch = applyForeign(layers[at] as Layer, fold(), this.origin)
+        dispatch = applyForeign(layers[at] as Layer, at, fold(), this.origin)
       }
     }
     return build === null ? guardDispatch(run, dispatch, this, 'chain') : (build as ChainBuilder)(run, dispatch, this)
@@ -120,7 +145,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
       if (typeof opts !== 'object' || opts === null) {
         throw new errors.InvalidArgumentError(`opts must be an object, got ${opts === null ? 'null' : typeof opts}`)
       }
-      if ((opts as { dispatcher?: unknown }).dispatcher !== undefined) {
+      if ((opts as { dispatcher?: unknown }).dispatcher) {
         throw new errors.InvalidArgumentError('opts.dispatcher belongs to undici.request and fetch, not to dispatch')
       }
       // The agent below answers for itself.
@@ -146,13 +171,24 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
 
   /** What the agent below tells of its pools; `undefined` where it tells nothing. */
   get stats(): unknown {
-    return (this.inner as { stats?: unknown }).stats
+    return (this.inner as Closable).stats
+  }
+
+  /** The limits that the agent below sets for undici's `WebSocket`. */
+  get webSocketOptions(): unknown {
+    return (this.inner as Closable).webSocketOptions
+  }
+
+  /** The limits that the agent below sets for undici's `EventSource`. */
+  get eventSourceOptions(): unknown {
+    return (this.inner as Closable).eventSourceOptions
   }
 
   /** Takes no new call, lets those under way come to their end (queues, backoffs and bodies included), then closes the agent. */
   override close(): Promise<void>
   override close(callback: () => void): void
   override close(callback?: () => void): Promise<void> | undefined {
+    assertCallback(callback)
     if (this.destroying !== null) {
       const failed = Promise.reject<void>(new errors.ClientDestroyedError())
       return settleWith(failed, callback)
@@ -168,6 +204,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   override destroy(error: Error | null, callback: () => void): void
   override destroy(error?: Error | null | (() => void), callback?: () => void): Promise<void> | undefined {
     const done = typeof error === 'function' ? error : callback
+    assertCallback(done)
     const reason = typeof error === 'function' || !error ? new errors.ClientDestroyedError() : error
     this.destroying ??= this.destroyAll(reason)
     return settleWith(this.destroying, done)
@@ -176,10 +213,19 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   private async destroyAll(reason: Error): Promise<void> {
     // A consumer may end other calls from its error callback: take the first until none is left.
     for (let call = this.first; call !== null; call = this.first) {
-      call.abortAs('closed', reason)
+      try {
+        call.abortAs('closed', reason)
+      } catch (error) {
+        // A consumer that throws where it is told of an error: nobody can catch that, and the other calls have to end too.
+        queueMicrotask(() => {
+          throw error
+        })
+      }
       this.ended(call)
     }
-    await this.inner.destroy(reason)
+    // MockAgent can only be closed.
+    if (this.inner.destroy === Dispatcher.prototype.destroy) await this.inner.close()
+    else await this.inner.destroy(reason)
   }
 
   private idle(): Promise<void> {
@@ -208,24 +254,19 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   }
 }
 
-function assertHandler(handler: Dispatcher.DispatchHandler): void {
-  if (typeof handler !== 'object' || handler === null) {
-    throw new errors.InvalidArgumentError('handler must be an object')
-  }
-  if (typeof handler.onRequestStart !== 'function' || typeof handler.onResponseError !== 'function') {
-    throw new errors.InvalidArgumentError(
-      'handler must have onRequestStart and onResponseError. The fetch built into Node 22 and 24 speaks an older ' +
-        'handler interface: use createFetch(dispatcher) or installFetch(dispatcher) instead of fetch(url, { dispatcher })',
-    )
+function assertCallback(callback: unknown): void {
+  if (callback !== undefined && typeof callback !== 'function') {
+    throw new errors.InvalidArgumentError(`callback must be a function, got ${kindOf(callback)}`)
   }
 }
 
 function settleWith(promise: Promise<void>, callback: (() => void) | undefined): Promise<void> | undefined {
   if (callback === undefined) return promise
-  const done = callback as (error: Error | null) => void
+  const done = callback as (error: Error | null, data: null) => void
+  // Not from the promise's own callbacks, where an error that `done` throws would be a rejection.
   promise.then(
-    () => done(null),
-    (error: Error) => done(error),
+    () => queueMicrotask(() => done(null, null)),
+    (error: Error) => queueMicrotask(() => done(error, null)),
   )
   return undefined
 }
@@ -242,6 +283,8 @@ const listenerMethods = [
   'rawListeners',
   'listenerCount',
   'eventNames',
+  'getMaxListeners',
+  'setMaxListeners',
 ] as const
 
 // connect, disconnect, connectionError and drain are the agent's. Listening to them through the chain is listening to
@@ -256,6 +299,12 @@ function delegateEvents(chain: Dispatcher, inner: Dispatcher): void {
   }
 }
 
+/** A dispatcher of another copy of undici. */
+function isDispatcher(value: unknown): boolean {
+  const { dispatch, compose, close, destroy, on } = (value ?? {}) as Record<string, unknown>
+  return [dispatch, compose, close, destroy, on].every((method) => typeof method === 'function')
+}
+
 /**
  * Puts layers around a dispatcher. Read it from top to bottom: the first layer is outermost. Lists are flattened, and
  * `null`, `undefined` and `false` are left out, so that layers can be switched. (`agent.compose(a, b)` of undici reads
@@ -267,8 +316,8 @@ function delegateEvents(chain: Dispatcher, inner: Dispatcher): void {
  * another.
  */
 export function compose(dispatcher: Dispatcher, ...layers: readonly Layers[]): ChainDispatcher {
-  if (typeof dispatcher?.dispatch !== 'function') {
-    throw new TypeError(`compose: expects a dispatcher first (createAgent()), got ${typeof dispatcher}`)
+  if (!(dispatcher instanceof Dispatcher) && !isDispatcher(dispatcher)) {
+    throw new TypeError(`compose: expects a dispatcher first (createAgent()), got ${kindOf(dispatcher)}`)
   }
   const flat = flatten(layers)
   checkChain(flat.map(chainPartOf))

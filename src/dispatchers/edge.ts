@@ -8,6 +8,7 @@ import { peerOf } from './peers.ts'
 import { protocolOfHead } from './protocol.ts'
 import type { Relay } from './relay.ts'
 import { sendableBody } from './replay.ts'
+import { expectUpload } from './upload-stream.ts'
 import { checkRequest } from './validate.ts'
 
 /**
@@ -101,6 +102,8 @@ export class Edge extends GuardedCall {
     if (this.isInnermost && !this.aborted) this.scope.sent = true
     this.taken?.restore()
     super.onRequestStart(controller, context)
+    const { body, path } = this.opts
+    if (body !== null && body !== undefined && !this.aborted) expectUpload(path)
   }
 
   // Callbacks of a connection come in the async context of whoever opened it; from here up they run in the caller's. In a
@@ -178,14 +181,14 @@ export class Edge extends GuardedCall {
   }
 
   protected override abortInner(reason: Error): void {
-    if (this.writing) queueMicrotask(() => this.abortTransport(reason))
+    if (this.writing) setImmediate(() => this.abortTransport(reason))
     else this.abortTransport(reason)
   }
 
   private abortTransport(reason: Error): void {
-    const { inner, opts, plan } = this
+    const { inner, plan } = this
     if (plan.overEdge) super.abortInner(reason)
-    else if (inner !== null) abortTransport(inner, reason, opts.body !== null && opts.body !== undefined)
+    else if (inner !== null) abortTransport(inner, reason)
   }
 
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {

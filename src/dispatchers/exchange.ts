@@ -160,9 +160,11 @@ export abstract class CallScope implements Scope {
     const known = this.outcome
     const phase: OutcomePhase = headSeen ? 'body' : 'before-head'
     if (known !== null && known.error === error && known.phase === phase && error !== undefined) return known
-    const status = known?.status ?? statusOfError(error)
-    const headMs = this.headAt === 0 ? undefined : this.headAt - this.startedAt
-    this.outcome = new JudgedOutcome(this.judgeKind(error), phase, status, known?.headers, error, headMs)
+    // A head that came no further than to a foreign layer (a redirect's, that of an attempt of undici's) is not this one's.
+    const status = (headSeen ? known?.status : undefined) ?? statusOfError(error)
+    const headers = status === undefined ? undefined : known?.headers
+    const headMs = status === undefined || this.headAt === 0 ? undefined : this.headAt - this.startedAt
+    this.outcome = new JudgedOutcome(this.judgeKind(error), phase, status, headers, error, headMs)
     return this.outcome
   }
 

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { isTaskCancelledError, TaskCancelledError } from 'cockatiel'
+import { TaskCancelledError } from 'cockatiel'
 import type { Dispatcher } from 'undici'
 import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import { Attempt } from './attempt.ts'
@@ -129,10 +129,7 @@ export class HeldAttempt extends Attempt {
     if (this.answer !== null) return
     this.answer = this.outcome
     this.failed = true
-    const error = this.outcome?.error
-    // An aggressive timeout has an error of its own, which says how long it waited: that one is to come first.
-    if (isTaskCancelledError(error)) setImmediate(this.reject, error)
-    else this.reject(error)
+    this.reject(this.outcome?.error)
   }
 
   // What is told the policy stands, whatever still happens to the body.

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { PerOrigin } from '../policies/per-origin.ts'
+import { assertHandler } from './assert-handler.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import { markEdged } from './edge.ts'
 import { Exchange, kScope, onHop, scopeOf } from './exchange.ts'
@@ -65,6 +66,7 @@ function throughPolicy(plan: CallPlan, source: PolicySource): Dispatcher['dispat
       const opts = onHop(given, scope)
       return new CockatielCall(plan, source, opts, handler, opts[kScope] ?? scope, false).enter()
     }
+    if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
     const accepted = new CockatielCall(plan, source, given, handler, exchange, true).enter()
     exchange.runningAt = 0

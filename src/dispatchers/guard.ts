@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { Policy, Scope } from '../policies/policy.ts'
+import { assertHandler } from './assert-handler.ts'
 import { type ChainPart, layerOf } from './chain-part.ts'
 import { Edge, isEdged, isOverEdge, markEdged } from './edge.ts'
 import { Exchange, kScope, onHop, scopeOf, withScope } from './exchange.ts'
@@ -27,6 +28,7 @@ function throughGuard(plan: CallPlan): Dispatcher['dispatch'] {
       const opts = onHop(given, scope)
       return new GuardedCall(plan, opts, handler, opts[kScope] ?? scope, false).enter()
     }
+    if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
     const accepted = new GuardedCall(plan, withScope(given, exchange), handler, exchange, true).enter()
     exchange.runningAt = 0
@@ -41,6 +43,7 @@ function throughEdge(plan: CallPlan): Dispatcher['dispatch'] {
       const opts = onHop(given, scope)
       return new Edge(plan, opts, handler, opts[kScope] ?? scope, false).enter()
     }
+    if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
     const accepted = new Edge(plan, withScope(given, exchange), handler, exchange, true).enter()
     exchange.runningAt = 0

@@ -72,7 +72,10 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     this.reason = error
     // undici answers with onResponseError before abort() returns; where nobody below can answer yet, we do.
     this.abortInner(error)
-    if (!this.ended) this.onResponseError(this, error)
+    if (this.ended) return
+    // A layer below that reads on in spite of the abort (undici's dump) shall come to its end.
+    if (this.paused) this.inner?.resume()
+    this.onResponseError(this, error)
   }
 
   protected abortInner(reason: Error): void {

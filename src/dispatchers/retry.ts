@@ -11,6 +11,7 @@ import {
   type RetryRefusal,
   type RetryRequest,
 } from '../policies/retry.ts'
+import { assertHandler } from './assert-handler.ts'
 import { Attempt } from './attempt.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import { failByDeadline } from './deadline.ts'
@@ -172,6 +173,7 @@ function throughRetry(plan: CallPlan, repeat: RepeatPlan): Dispatcher['dispatch'
       const opts = onHop(given, scope)
       return new RetriedCall(plan, repeat, opts, handler, opts[kScope] ?? scope, false).enter()
     }
+    if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
     const accepted = new RetriedCall(plan, repeat, given, handler, exchange, true).enter()
     exchange.runningAt = 0

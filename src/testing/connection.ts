@@ -11,8 +11,10 @@ export class Connection {
   readonly number: number
   /** The TCP socket, below TLS. */
   readonly raw: Socket
-  /** The socket that carries HTTP: the TLS socket, or `raw` in cleartext. */
+  /** The socket that carries HTTP: the TLS socket, or `raw` in cleartext; before the handshake is done, `raw`. */
   socket: Socket
+  /** HTTP can be spoken: there is no handshake, or it is done. */
+  ready = false
   session: ServerHttp2Session | undefined = undefined
   /** The requests on it that are not over yet. */
   readonly requests = new Set<Recording>()
@@ -25,11 +27,11 @@ export class Connection {
     this.socket = raw
   }
 
-  /** TCP RST; a plain close where the connection is already being closed. */
+  /** TCP RST; a plain close where the connection is not ready, or already being closed. */
   reset(): void {
     const { raw, socket } = this
-    // In a connection that is shutting down a reset fails, and leaves the socket open for ever.
-    if (raw.destroyed || raw.writableEnded || socket.writableEnded) {
+    // In a connection that is shutting down, as after a failed handshake, a reset fails and leaves the socket open for ever.
+    if (!this.ready || raw.destroyed || raw.writableEnded || socket.writableEnded) {
       raw.destroy()
       return
     }

@@ -180,12 +180,14 @@ export class Listener {
   }
 
   #startHttp1(connection: Connection): void {
+    connection.ready = true
     this.#bySocket.set(connection.socket, connection)
     this.#http.emit('connection', connection.socket)
   }
 
   #startHttp2(connection: Connection): void {
     const session = performServerHandshake(connection.socket, http2Options)
+    connection.ready = true
     connection.session = session
     session.on('error', () => {})
     session.on('stream', (stream, headers, _flags, rawHeaders) => {

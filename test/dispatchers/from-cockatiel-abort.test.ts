@@ -1,6 +1,6 @@
 import * as cockatiel from 'cockatiel'
-import { type ChainDispatcher, createFetch, fromCockatiel, type Layer } from 'roundtripper'
-import type { TestServer } from 'roundtripper/testing'
+import { type ChainDispatcher, createFetch, fromCockatiel, guard, type Layer, type Scope } from 'roundtripper'
+import { gate, type TestServer } from 'roundtripper/testing'
 import { describe, expect, it } from 'vitest'
 import { Outcomes, ownPolicy, quickRetry, stopClock, touchyBreaker } from './from-cockatiel-fixtures.ts'
 import { call, chainTo, errorOf, protocols, send, serve, turns } from './retry-servers.ts'
@@ -177,6 +177,47 @@ describe.each(protocols)('a call over HTTP/$version', ({ protocol }) => {
     await Promise.all([chain.close(), answer])
     expect(await answer).toEqual({ status: 200, text: 'good' })
     expect(await errorOf(send(chain, server.url()))).toMatchObject({ code: 'UND_ERR_CLOSED' })
+  })
+
+  it('17: ends a retry without end behind the call', async () => {
+    const server = await serve({ protocol, respond: 503 })
+    const policy = quickRetry(Number.POSITIVE_INFINITY)
+    const gaveUp = new Promise((resolve) => policy.onGiveUp(resolve))
+    const controller = new AbortController()
+    policy.onRetry(() => controller.abort())
+    const chain = chainTo(server, fromCockatiel(policy))
+    expect(await errorOf(send(chain, server.url(), { signal: controller.signal }))).toMatchObject({
+      name: 'AbortError',
+    })
+    await gaveUp
+  })
+
+  it('17: sends nothing for a policy that runs its function when the call is over', async () => {
+    const server = await serve({ protocol })
+    const late = gate()
+    const ran: unknown[] = []
+    const policy = ownPolicy(async (run) => {
+      await late.promise
+      ran.push(await errorOf(run()))
+    })
+    // A signal of its own, which knows nothing of the call.
+    const deaf = { ...policy, execute: (run: never) => policy.execute(run, new AbortController().signal) }
+    const scopes: Scope[] = []
+    const keeping = guard({
+      acquire(scope) {
+        scopes.push(scope)
+        return null
+      },
+    })
+    const chain = chainTo(server, keeping, fromCockatiel(deaf as typeof policy))
+    const controller = new AbortController()
+    const failed = errorOf(send(chain, server.url(), { signal: controller.signal }))
+    controller.abort()
+    await failed
+    late.open()
+    await turns(5)
+    expect(ran).toMatchObject([{ name: 'AbortError' }])
+    expect(scopes.map(({ exchange }) => exchange.attempts)).toEqual([0])
   })
 
   it('29: a call that is given up leaves its neighbours alone', async () => {

@@ -15,7 +15,8 @@ describe.each(protocols)("cockatiel's bulkhead over HTTP/$version", ({ protocol 
     const chain = chainTo(server, fromCockatiel(slots))
     const { statusCode, body } = await send(chain, server.url())
     expect(statusCode).toBe(200)
-    const next = ask(chain, server.url('/next'))
+    const queued = new Outcomes()
+    const next = ask(chainTo(server, queued.layer, fromCockatiel(slots)), server.url('/next'))
     const outcomes = new Outcomes()
     const refusing = chainTo(server, outcomes.layer, fromCockatiel(slots))
     expect(causeOf(await errorOf(ask(refusing, server.url('/next'))))).toBeInstanceOf(cockatiel.BulkheadRejectedError)
@@ -25,6 +26,7 @@ describe.each(protocols)("cockatiel's bulkhead over HTTP/$version", ({ protocol 
     rest.open()
     expect(await body.text()).toBe('one two')
     expect(await next).toEqual({ status: 200, text: 'next' })
+    expect(queued.waitedMs).toBeGreaterThan(0)
     expect([slots.executionSlots, slots.queueSlots]).toEqual([1, 1])
   })
 

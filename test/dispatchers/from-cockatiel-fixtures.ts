@@ -35,7 +35,17 @@ export const clients = [
 /** Keeps what became of every call, as a layer above sees it. */
 export class Outcomes {
   readonly all: Outcome[] = []
-  readonly layer: Layer = guard({ name: 'outcomes', acquire: () => ({ settle: (outcome) => this.all.push(outcome) }) })
+  /** Milliseconds in queues and backoffs, of all calls. */
+  waitedMs = 0
+  readonly layer: Layer = guard({
+    name: 'outcomes',
+    acquire: () => ({
+      settle: (outcome, { queuedMs, exchange }) => {
+        this.all.push(outcome)
+        this.waitedMs += queuedMs + exchange.backoffMs
+      },
+    }),
+  })
 
   get kinds(): string[] {
     return this.all.map(({ kind }) => kind)

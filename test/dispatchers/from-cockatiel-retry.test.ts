@@ -13,6 +13,7 @@ import {
 import { type Echo, gate } from 'roundtripper/testing'
 import { describe, expect, it } from 'vitest'
 import { recordedBytes } from '../../src/dispatchers/replay.ts'
+import { Consumer } from '../contract/consumer.ts'
 import { Spans, useOpenTelemetry } from '../tracing/tracing-fixtures.ts'
 import {
   Bytes,
@@ -47,6 +48,7 @@ describe.each(protocols)("cockatiel's retry over HTTP/$version", ({ protocol, ve
     expect(await ask(chain, server.url())).toEqual({ status: 200, text: 'third' })
     expect(server.count()).toBe(3)
     expect(outcomes.kinds).toEqual(['success'])
+    expect(outcomes.waitedMs).toBe(2)
     const sent = spans.attempts.map(({ attributes }) => [
       attributes['http.request.resend_count'],
       attributes['http.response.status_code'],
@@ -237,8 +239,22 @@ describe.each(protocols)("cockatiel's retry over HTTP/$version", ({ protocol, ve
     await server.nextRequest()
     await turns(50)
     expect([above.count, below.count]).toEqual([0, 0])
+    // Whatever the consumer says meanwhile.
+    const raw = new Consumer()
+    const arrived = server.nextRequest()
+    chain.dispatch({ origin: server.origin, path: '/', method: 'GET' }, raw)
+    await arrived
+    await turns(20)
+    raw.pause()
+    raw.resume()
+    await turns(20)
+    expect([above.count, below.count]).toEqual([0, 0])
     decision.open()
     const { body } = await answer
+    await raw.over
+    expect(raw.bytes).toBe(large.length)
+    above.count -= large.length
+    below.count -= large.length
     // The consumer holds it back from here on.
     await turns(50)
     expect(below.count).toBeLessThan(1_000_000)
@@ -289,8 +305,10 @@ it('hears a policy once, however many layers it is in', async () => {
   const policy = cockatiel.retry(failures, { maxAttempts: 5, backoff: new cockatiel.ConstantBackoff(3) })
   const spans = new Spans()
   const chain = chainTo(server, tracing({ tracerProvider: spans.provider }), fromCockatiel(policy))
-  chainTo(server, fromCockatiel(policy))
-  expect(await call(chain, server.url())).toMatchObject({ status: 200 })
+  const other = chainTo(server, fromCockatiel(policy))
+  for (const dispatcher of [chain, other, chain]) {
+    expect(await call(dispatcher, server.url())).toMatchObject({ status: 200 })
+  }
   const listeners = (policy as unknown as { onRetryEmitter: { size: number } }).onRetryEmitter.size
   expect(listeners).toBe(1)
 })

@@ -57,6 +57,22 @@ describe.each(protocols)("cockatiel's timeout over HTTP/$version", ({ protocol }
       expect(server.count()).toBe(1)
     })
 
+    it('begins no attempt when its time is up', async () => {
+      const server = await serve({ protocol, respond: { status: 503, body: 'busy' } })
+      const policy = quickRetry(5, 1_000)
+      const waits = new Promise((resolve) => policy.onRetry(resolve))
+      const chain = chainTo(server, fromCockatiel(cockatiel.wrap(cockatiel.timeout(20, strategy), policy)))
+      const clock = stopClock()
+      const failed = errorOf(call(chain, server.url()))
+      await waits
+      clock.pass(20)
+      await turns(2)
+      clock.pass(1_000)
+      expect(await failed).toBeInstanceOf(TaskCancelledError)
+      await turns(5)
+      expect(server.count()).toBe(1)
+    })
+
     it('bounds each attempt inside a retry', async () => {
       const server = await serve({ protocol, respond: [{ hang: 'head' }, { hang: 'head' }, { body: 'third' }] })
       const again = cockatiel.retry(cockatiel.handleType(TaskCancelledError), {

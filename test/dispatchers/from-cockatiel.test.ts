@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import * as cockatiel from 'cockatiel'
 import { fromCockatiel, InvalidRequestError, type Outcome, retry } from 'roundtripper'
 import { gate } from 'roundtripper/testing'
-import { type Dispatcher, MockAgent } from 'undici'
+import { Dispatcher, MockAgent } from 'undici'
 import { describe, expect, it } from 'vitest'
 import { causeOf, clients, Outcomes, ownPolicy, quickRetry, touchyBreaker } from './from-cockatiel-fixtures.ts'
 import { call, chainTo, errorOf, protocols, send, serve, turns } from './retry-servers.ts'
@@ -94,6 +94,15 @@ describe.each(protocols)('a policy over HTTP/$version', ({ protocol, version }) 
     },
   )
 
+  it('is refused by a breaker that opens between two attempts', async () => {
+    const server = await serve({ protocol, respond: 503 })
+    const outcomes = new Outcomes()
+    const chain = chainTo(server, outcomes.layer, fromCockatiel(cockatiel.wrap(quickRetry(2), touchyBreaker())))
+    expect(await errorOf(call(chain, server.url()))).toBeInstanceOf(cockatiel.BrokenCircuitError)
+    expect(outcomes.kinds).toEqual(['shed'])
+    expect(server.count()).toBe(1)
+  })
+
   it('9: a function makes a policy for each origin, one policy serves all', async () => {
     const [bad, good] = [await serve({ protocol, respond: 500 }), await serve({ protocol, respond: 200 })]
     const made: string[] = []
@@ -128,6 +137,7 @@ describe('a policy that does not play by the rules', () => {
     ['answers with a value of its own', ownPolicy((run) => run().then(() => 'cached')), 'invalid', rules],
     ['answers with a copy', ownPolicy((run) => run().then((outcome) => ({ ...outcome }))), 'invalid', rules],
     ['answers with a response that it gave up', ownPolicy(firstOfTwo), 'invalid', rules],
+    ['answers with a response that it is about to replace', racing(), 'invalid', rules],
     ['is no promise', ownPolicy(() => 7), 'invalid', /resolved without running its function/],
     ['throws at once', ownPolicy(throwOwn), 'shed', 'own'],
     ['throws after a good answer', ownPolicy((run) => run().then(throwOwn)), 'invalid', 'own'],
@@ -176,6 +186,22 @@ describe('a policy that does not play by the rules', () => {
 
 function firstOfTwo(run: () => Promise<Outcome>): Promise<Outcome> {
   return run().then((first) => run().then(() => first))
+}
+
+/** A retry, and around it one that does not wait for it. */
+function racing(): cockatiel.IPolicy {
+  const backoff = new cockatiel.ConstantBackoff(60_000)
+  const again = cockatiel
+    .retry(
+      cockatiel.handleWhenResult(() => true),
+      { backoff },
+    )
+    .dangerouslyUnref()
+  const seen = new Promise((resolve) => again.onRetry((event) => resolve((event as { value: unknown }).value)))
+  return cockatiel.wrap(
+    ownPolicy((run) => Promise.race([run(), seen])),
+    again,
+  )
 }
 
 function throwOwn(_run?: unknown): never {
@@ -232,3 +258,45 @@ it('48: works over a MockAgent, which answers at once and cannot be held back', 
   agent.assertNoPendingInterceptors()
   await agent.close()
 })
+
+/** Answers with a head, and then with nothing. */
+class HeadOnly extends Dispatcher {
+  override dispatch({ path }: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const abort = (error: Error) => handler.onResponseError?.(controller, error)
+    const controller = { abort, pause() {}, resume() {}, aborted: false, paused: false, reason: null }
+    handler.onRequestStart?.(controller, {})
+    handler.onResponseStart?.(controller, path === '/bad' ? 500 : 200, {})
+    if (path !== '/endless') handler.onResponseEnd?.(controller, {})
+    return true
+  }
+}
+
+it("forgets no origin's policy that is in use, or whose circuit is open", async () => {
+  const made: string[] = []
+  const layer = fromCockatiel((origin) => {
+    made.push(origin)
+    return touchyBreaker()
+  })
+  const chain = new HeadOnly().compose(layer)
+  const ask = (host: string, path = '/') => {
+    const { resolve, promise } = deferred()
+    const handler = { onRequestStart() {}, onResponseStart: resolve, onResponseError: resolve }
+    chain.dispatch({ origin: `http://${host}.test`, path, method: 'GET' }, handler)
+    return promise
+  }
+  await ask('endless', '/endless')
+  await ask('bad', '/bad')
+  await ask('idle')
+  for (let host = 0; host < 1_000; host++) await ask(`host-${host}`)
+  expect(made).toHaveLength(1_003)
+  for (const host of ['endless', 'bad', 'idle']) await ask(host)
+  expect(made.slice(1_003)).toEqual(['http://idle.test'])
+})
+
+function deferred() {
+  let resolve!: () => void
+  const promise = new Promise<void>((done) => {
+    resolve = done
+  })
+  return { resolve, promise }
+}

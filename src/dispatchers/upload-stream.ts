@@ -1,0 +1,71 @@
+import { channel } from 'node:diagnostics_channel'
+import { type ClientHttp2Stream, constants } from 'node:http2'
+import { setImmediate } from 'node:timers'
+
+// Over HTTP/2, node:http2 (22 to 26) gives up a stream whose request body is still on its way in two wrong ways:
+//
+// - Its close() and destroy() first end() the stream. END_STREAM goes out before, or in place of, the reset, and the
+//   server takes the part of the body that it got for the whole.
+// - After end(), a close() without an error code waits for the last byte, and the destroy() with which undici follows it
+//   forgets what close() waits for. The server is never told, and as soon as it reads on, node:http2 sends empty frames
+//   for the forgotten stream in a loop that never ends, with the whole process in it. In the turn in which the stream
+//   was opened, before its head is out, every close() does that to a stream that a body is piped into.
+//
+// Nobody is given the stream, but node:http2 announces it when undici makes it, which is right after undici has told the
+// edge of the request's start. From then on the stream closes as it should.
+
+const streamCreated = channel('http2.client.stream.created')
+const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants
+
+// Opened in this turn: what has not been sent yet needs no reset, destroy() takes it back.
+const fresh = new Set<ClientHttp2Stream>()
+let expectedPath: string | null = null
+let listens = false
+
+/** Called when undici is about to make the stream of a request with a body, or to write it to a connection of HTTP/1.1. */
+export function expectUpload(path: string): void {
+  expectedPath = path
+  if (listens) return
+  listens = true
+  // For good: to subscribe and unsubscribe for each upload costs more than all else that the kit does for it.
+  streamCreated.subscribe(onStreamCreated)
+}
+
+function onStreamCreated(message: unknown): void {
+  if (expectedPath === null) return
+  const { stream, headers } = message as {
+    readonly stream: ClientHttp2Stream
+    readonly headers: Record<string, unknown>
+  }
+  if (!String(headers[':path']).startsWith(expectedPath)) return
+  expectedPath = null
+  if (fresh.size === 0) setImmediate(forgetFresh)
+  fresh.add(stream)
+  stream.end = end as ClientHttp2Stream['end']
+  stream.close = close
+}
+
+function forgetFresh(): void {
+  fresh.clear()
+}
+
+function end(this: ClientHttp2Stream, ...args: unknown[]): ClientHttp2Stream {
+  if (this.closed) return this
+  const { end: endStream } = Object.getPrototypeOf(this) as ClientHttp2Stream
+  return Reflect.apply(endStream, this, args)
+}
+
+function close(this: ClientHttp2Stream, code: number = NGHTTP2_NO_ERROR, done?: () => void): void {
+  if (fresh.has(this)) {
+    if (done !== undefined) this.once('close', done)
+    this.destroy()
+    return
+  }
+  const { close: closeStream } = Object.getPrototypeOf(this) as ClientHttp2Stream
+  const waits = code === NGHTTP2_NO_ERROR && !this.writableFinished
+  Reflect.apply(
+    closeStream,
+    this,
+    done === undefined ? [waits ? NGHTTP2_CANCEL : code] : [waits ? NGHTTP2_CANCEL : code, done],
+  )
+}
