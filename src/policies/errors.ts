@@ -106,14 +106,15 @@ for (const [errorClass, code] of [
 }
 
 /**
- * Whether a call was refused by the kit before anything was sent: open circuit, full bulkhead, rate limit. Looks through
- * `cause`, so it also works on fetch's `TypeError: fetch failed`.
+ * Whether a call was refused before anything was sent: open circuit, full bulkhead, rate limit, the kit's or (behind
+ * `fromCockatiel`) cockatiel's. Looks through `cause`, so it also works on fetch's `TypeError: fetch failed`.
  */
 export function isShed(error: unknown): boolean {
   for (let at = error, depth = 0; typeof at === 'object' && at !== null && depth < 8; depth++) {
-    if (at instanceof CircuitOpenError || at instanceof BulkheadFullError || at instanceof RateLimitedError) {
-      return true
-    }
+    if (at instanceof CircuitOpenError || at instanceof BulkheadFullError || at instanceof RateLimitedError) return true
+    // By their marks, as cockatiel tells them itself.
+    const { isBrokenCircuitError, isBulkheadRejectedError } = at as Record<string, unknown>
+    if (isBrokenCircuitError === true || isBulkheadRejectedError === true) return true
     at = (at as { cause?: unknown }).cause
   }
   return false
