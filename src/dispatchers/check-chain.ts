@@ -19,19 +19,20 @@ const onlyOnce = [
   'bulkhead',
 ]
 
+function whyOnce(name: string): string {
+  if (name === 'retry') return 'attempts multiply'
+  if (name === 'bulkhead') return 'a call would hold a slot of one while it waits for the other'
+  return 'the inner one would see what the outer one already judged'
+}
+
 function twice(parts: Parts): string | null {
+  const problems: string[] = []
   for (const name of onlyOnce) {
     const [first, second] = positions(parts, name)
     if (first === undefined || second === undefined) continue
-    const why =
-      name === 'retry'
-        ? 'attempts multiply'
-        : name === 'bulkhead'
-          ? 'a call would hold a slot of one while it waits for the other'
-          : 'the inner one would see what the outer one already judged'
-    return `${name}() stands twice (layers ${first + 1} and ${second + 1}): ${why}. Keep one.`
+    problems.push(`${name}() stands twice (layers ${first + 1} and ${second + 1}): ${whyOnce(name)}. Keep one.`)
   }
-  return null
+  return problems.length === 0 ? null : problems.join(' ')
 }
 
 function breakerOutsideRetry(parts: Parts): string | null {

@@ -130,7 +130,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
         if (!haveOneClock(part.stages, run)) dispatch = fold()
         run.unshift(...part.stages)
       } else if (part?.build !== undefined) {
-        dispatch = fold()
+        dispatch = withEdge(fold())
         build = part.build
       } else {
         dispatch = applyForeign(layers[at] as Layer, at, fold(), this.origin)

@@ -21,6 +21,11 @@ function isTrailersOnly(name: string, value: unknown): boolean {
   return name === 'te' && typeof value === 'string' && value.trim().toLowerCase() === 'trailers'
 }
 
+// As undici writes them.
+function fieldValue(value: unknown): string {
+  return Array.isArray(value) ? value.map(fieldValue).join(', ') : `${value ?? ''}`
+}
+
 /** Headers of one HTTP/1.1 connection that were taken out of a request. */
 export class TakenHeaders {
   readonly #origin: string
@@ -38,7 +43,7 @@ export class TakenHeaders {
       const lower = name.toLowerCase()
       if (!connectionHeaders.has(lower)) return
       if (isTrailersOnly(lower, value)) kept[lower] = 'trailers'
-      else if (!neverSent.has(lower)) this.#taken.push([name, Array.isArray(value) ? value.join(', ') : `${value}`])
+      else if (!neverSent.has(lower)) this.#taken.push([name, fieldValue(value)])
     })
     return { ...opts, headers: replaceHeaders(opts.headers, connectionHeaders, kept) }
   }

@@ -177,13 +177,15 @@ export abstract class CallScope implements Scope {
   }
 
   private judgeKind(error: unknown): OutcomeKind {
-    if (this.abortedAs !== null) return this.abortedAs
     const { exchange } = this
-    if (exchange.abortedAs !== null) return exchange.abortedAs
+    const aborted = this.abortedAs ?? exchange.abortedAs
+    // A timeout of ours is a server's doing, and the user may judge it; who else gave up is a fact.
+    if (aborted !== null && aborted !== 'timeout') return aborted
     const status = statusOfError(error)
     if (status !== undefined) return kindOfStatus(status)
     if (exchange.isCallersFault(error)) return 'invalid'
-    const kind = kindOfError(error)
+    // A policy's own timeout (cockatiel's) has no code of ours.
+    const kind = aborted ?? kindOfError(error)
     if (kind !== 'networkError' && kind !== 'timeout') return kind
     return exchange.kindOf(undefined, undefined, error, kind)
   }
@@ -371,7 +373,8 @@ export function originOf(opts: Dispatcher.DispatchOptions): string {
     lastGiven = given
     lastOrigin = origin
   } else {
-    origin = given.origin
+    // Whatever else was given, the check at the edge has yet to see it.
+    origin = String((given as Partial<URL>).origin ?? given)
   }
   return origin
 }

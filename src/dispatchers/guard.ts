@@ -80,5 +80,7 @@ export function guard(...policies: readonly Policy[]): Layer {
     name: policy.name ?? 'guard',
     acquire: (scope: Scope) => policy.acquire(scope),
   }))
-  return stageLayer({ name: policies[0]?.name ?? 'guard', stages })
+  // Not the policy's bare name: the check of a chain would take it for the layer of that name.
+  const [first] = policies
+  return stageLayer({ name: first?.name === undefined ? 'guard' : `guard(${first.name})`, stages })
 }

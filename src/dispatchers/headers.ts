@@ -4,18 +4,31 @@ type GivenHeaders = Dispatcher.DispatchOptions['headers']
 type HeaderValue = string | readonly string[] | number | null | undefined
 
 function isPairs(headers: object): headers is Iterable<[string, HeaderValue]> {
+  if (typeof headers !== 'object') return false
   return typeof (headers as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function'
 }
 
-/** Calls `visit` for every header, whichever of undici's three forms they are in: an object, a flat array, pairs. */
+/**
+ * Calls `visit` for every header that has a value, whichever of undici's three forms they are in: an object, a flat
+ * array, pairs.
+ *
+ * @throws TypeError for what is none of these.
+ */
 export function eachHeader(headers: GivenHeaders, visit: (name: string, value: HeaderValue) => void): void {
   if (headers === null || headers === undefined) return
   if (Array.isArray(headers)) {
-    for (let i = 0; i + 1 < headers.length; i += 2) visit(headers[i] as string, headers[i + 1] as HeaderValue)
+    for (let i = 0; i + 1 < headers.length; i += 2) {
+      if (headers[i + 1] !== undefined) visit(headers[i] as string, headers[i + 1] as HeaderValue)
+    }
   } else if (isPairs(headers)) {
-    for (const [name, value] of headers) visit(name, value)
+    for (const pair of headers) {
+      if (!Array.isArray(pair) || pair.length !== 2) throw new TypeError('a header is no pair of name and value')
+      if (pair[1] !== undefined) visit(pair[0], pair[1])
+    }
   } else {
-    for (const name in headers) visit(name, headers[name] as HeaderValue)
+    for (const name in headers) {
+      if (headers[name] !== undefined) visit(name, headers[name] as HeaderValue)
+    }
   }
 }
 

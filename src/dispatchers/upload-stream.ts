@@ -1,24 +1,24 @@
 import { channel } from 'node:diagnostics_channel'
 import { type ClientHttp2Stream, constants } from 'node:http2'
-import { setImmediate } from 'node:timers'
 
-// Over HTTP/2, node:http2 (22 to 26) gives up a stream whose request body is still on its way in two wrong ways:
+// Over HTTP/2, node:http2 (22 to 26) gives up a stream whose request body is still on its way in three wrong ways:
 //
 // - Its close() and destroy() first end() the stream. END_STREAM goes out before, or in place of, the reset, and the
 //   server takes the part of the body that it got for the whole.
 // - After end(), a close() without an error code waits for the last byte, and the destroy() with which undici follows it
 //   forgets what close() waits for. The server is never told, and as soon as it reads on, node:http2 sends empty frames
-//   for the forgotten stream in a loop that never ends, with the whole process in it. In the turn in which the stream
-//   was opened, before its head is out, every close() does that to a stream that a body is piped into.
+//   for the forgotten stream in a loop that never ends, with the whole process in it.
+// - In the midst of close(), the stream says that it is aborted. stream.pipeline(), with which undici sends a body that is
+//   a stream, destroys it then and there, before close() has reset it: the same again.
+//
+// destroy() alone resets the stream at once.
 //
 // Nobody is given the stream, but node:http2 announces it when undici makes it, which is right after undici has told the
 // edge of the request's start. From then on the stream closes as it should.
 
 const streamCreated = channel('http2.client.stream.created')
-const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = constants
+const { NGHTTP2_NO_ERROR } = constants
 
-// Opened in this turn: what has not been sent yet needs no reset, destroy() takes it back.
-const fresh = new Set<ClientHttp2Stream>()
 let expectedPath: string | null = null
 let listens = false
 
@@ -39,14 +39,8 @@ function onStreamCreated(message: unknown): void {
   }
   if (!String(headers[':path']).startsWith(expectedPath)) return
   expectedPath = null
-  if (fresh.size === 0) setImmediate(forgetFresh)
-  fresh.add(stream)
   stream.end = end as ClientHttp2Stream['end']
   stream.close = close
-}
-
-function forgetFresh(): void {
-  fresh.clear()
 }
 
 function end(this: ClientHttp2Stream, ...args: unknown[]): ClientHttp2Stream {
@@ -56,16 +50,12 @@ function end(this: ClientHttp2Stream, ...args: unknown[]): ClientHttp2Stream {
 }
 
 function close(this: ClientHttp2Stream, code: number = NGHTTP2_NO_ERROR, done?: () => void): void {
-  if (fresh.has(this)) {
-    if (done !== undefined) this.once('close', done)
-    this.destroy()
+  if (code !== NGHTTP2_NO_ERROR || this.writableFinished) {
+    const { close: closeStream } = Object.getPrototypeOf(this) as ClientHttp2Stream
+    Reflect.apply(closeStream, this, done === undefined ? [code] : [code, done])
     return
   }
-  const { close: closeStream } = Object.getPrototypeOf(this) as ClientHttp2Stream
-  const waits = code === NGHTTP2_NO_ERROR && !this.writableFinished
-  Reflect.apply(
-    closeStream,
-    this,
-    done === undefined ? [waits ? NGHTTP2_CANCEL : code] : [waits ? NGHTTP2_CANCEL : code, done],
-  )
+  // Without an error code, because CANCEL is held back, and then forgotten, where a callback of the session is running.
+  if (done !== undefined) this.once('close', done)
+  this.destroy()
 }

@@ -1,4 +1,5 @@
 import { Blob } from 'node:buffer'
+import { type ParsedUrlQueryInput, stringify } from 'node:querystring'
 import { types } from 'node:util'
 import { type Dispatcher, FormData } from 'undici'
 import { InvalidRequestError } from '../policies/errors.ts'
@@ -14,6 +15,7 @@ const tokenPattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const valuePattern = /[^\t\x20-\x7e\x80-\xff]/
 const pathPattern = /[^\u0021-\u00ff]/
 const digitsPattern = /^\d+$/
+const openBracket = /^\[[^\]]*$/
 
 // What a header name asks for beyond being a token.
 const plain = 0
@@ -21,7 +23,8 @@ const once = 1
 const contentLength = 2
 const unsupported = 3
 const connectionSpecific = 4
-type NameClass = typeof plain | typeof once | typeof contentLength | typeof unsupported | typeof connectionSpecific
+const connection = 5
+type NameClass = 0 | 1 | 2 | 3 | 4 | 5
 
 /**
  * Headers that belong to one HTTP/1.1 connection and must not reach an HTTP/2 session (RFC 9113 §8.2.2). `connection`
@@ -41,6 +44,7 @@ function classOf(name: string): NameClass {
   if (lower === 'host') return once
   if (lower === 'content-length') return contentLength
   if (lower === 'expect') return unsupported
+  if (lower === 'connection') return connection
   return connectionHeaders.has(lower) ? connectionSpecific : plain
 }
 
@@ -61,6 +65,7 @@ function nameClass(name: unknown): NameClass | undefined {
 
 function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value)
+  if (typeof value === 'function') return 'a function'
   if (value === null || typeof value !== 'object') return String(value)
   return `an instance of ${value.constructor?.name ?? 'Object'}`
 }
@@ -77,8 +82,15 @@ function checkHeaderValue(name: string, value: unknown): string | null {
       ? `header ${show(name)} has a value with a character that is not allowed (allowed: tab, and U+0020 to U+00FF but U+007F)`
       : null
   }
-  if (value === null || value === undefined || typeof value === 'number' || typeof value === 'boolean') return null
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol'))
+    return null
   return `header ${show(name)} must be a string or an array of strings, got ${show(value)}`
+}
+
+function checkConnection(value: unknown): string | null {
+  const options = Array.isArray(value) ? [] : `${value ?? ''}`.split(',')
+  if (options.length > 0 && options.every((option) => tokenPattern.test(option.trim()))) return null
+  return `header "connection" must be names of connection options, such as "close", got ${show(value)}`
 }
 
 function checkValues(name: string, value: unknown): string | null {
@@ -105,15 +117,19 @@ class HeaderCheck {
       return
     }
     this.problem = checkValues(name, value)
-    if (found !== plain && this.problem === null && value !== undefined) this.#special(found, name, value)
+    if (found !== plain && this.problem === null) this.#special(found, name, value)
   }
 
   #special(found: NameClass, name: string, value: unknown): void {
     if (found === connectionSpecific) {
       this.connectionSpecific = true
+    } else if (found === connection) {
+      this.problem = checkConnection(value)
     } else if (found === once) {
       if (this.#host) this.problem = 'header "host" must be given once'
-      else if (typeof value !== 'string') this.problem = `header "host" must be one string, got ${show(value)}`
+      else if (Array.isArray(value)) this.problem = 'header "host" must be one string, got an array'
+      else if (openBracket.test(`${value}`))
+        this.problem = `header "host" has a bracket that is not closed, got ${show(value)}`
       this.#host = true
     } else if (found === contentLength) {
       if (this.#length) this.problem = 'header "content-length" must be given once'
@@ -155,8 +171,11 @@ function isBody(body: unknown): boolean {
   if (body === null || body === undefined || typeof body === 'string' || typeof body === 'function') return true
   if (typeof body !== 'object') return false
   if (ArrayBuffer.isView(body) || types.isAnyArrayBuffer(body)) return true
+  // It can be iterated, but not over bytes.
+  if (types.isMap(body)) return false
   // Before all tags: npm's form-data carries FormData's and is a stream.
-  if (typeof (body as { pipe?: unknown }).pipe === 'function') return true
+  const { pipe, on } = body as { pipe?: unknown; on?: unknown }
+  if (typeof pipe === 'function' && typeof on === 'function') return true
   if (body instanceof Blob || body instanceof FormData || body instanceof URLSearchParams) return true
   if ((body as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === 'FormData') return false
   const candidate = body as { [Symbol.asyncIterator]?: unknown; [Symbol.iterator]?: unknown }
@@ -175,6 +194,7 @@ export function bodyProblem(body: unknown, name: string): string | null {
 
 function checkRest(opts: Dispatcher.DispatchOptions): string | null {
   const { headersTimeout, bodyTimeout, reset, expectContinue, upgrade, typeOfService } = opts
+  const { servername } = opts as { servername?: unknown }
   if (headersTimeout != null && !(Number.isFinite(headersTimeout) && headersTimeout >= 0)) {
     return `headersTimeout must be a number of milliseconds of at least 0, got ${show(headersTimeout)}`
   }
@@ -191,6 +211,9 @@ function checkRest(opts: Dispatcher.DispatchOptions): string | null {
   if (typeOfService != null && !(Number.isInteger(typeOfService) && typeOfService >= 0 && typeOfService <= 255)) {
     return `typeOfService must be a whole number from 0 to 255, got ${show(typeOfService)}`
   }
+  if (servername != null && typeof servername !== 'string') {
+    return `servername must be a host name, got ${show(servername)}`
+  }
   const gone = opts as { throwOnError?: unknown; maxRedirections?: unknown }
   if (gone.throwOnError != null) return 'throwOnError is not supported; look at the status of the response'
   if (gone.maxRedirections != null && gone.maxRedirections !== 0) {
@@ -201,17 +224,48 @@ function checkRest(opts: Dispatcher.DispatchOptions): string | null {
 
 function checkQuery(path: string, query: unknown): string | null {
   if (typeof query !== 'object') return `query must be an object, got ${show(query)}`
-  return path.includes('?') || path.includes('#')
-    ? `query cannot be added to a path that already has one or a fragment, got ${showPath(path)}`
-    : null
+  if (path.includes('?') || path.includes('#')) {
+    return `query cannot be added to a path that already has one or a fragment, got ${showPath(path)}`
+  }
+  try {
+    stringify(query as ParsedUrlQueryInput)
+    return null
+  } catch {
+    return 'query must hold well-formed text, got a half of a surrogate pair'
+  }
+}
+
+// The origins a service calls are few: the right ones are known.
+const rightOrigins = new Set<unknown>()
+const mostRightOrigins = 256
+
+function checkOrigin(given: unknown): string | null {
+  if (rightOrigins.has(given)) return null
+  const url = typeof given === 'string' ? URL.parse(given) : given instanceof URL ? given : null
+  // An origin may hold a password.
+  const shown = show(String(given).replace(/^.*@/s, 'REDACTED@'))
+  if (url === null && !/^https?:\/\//i.test(String(given))) {
+    return `the URL must start with http:// or https://, got origin ${shown}`
+  }
+  if (url === null) return `origin must be a URL of scheme, host and port, got ${shown}`
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    return `the URL must start with http:// or https://, got origin ${shown}`
+  }
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
+    return `origin must be scheme, host and port only, and the rest in path, got ${shown}`
+  }
+  if (typeof given === 'string') {
+    if (rightOrigins.size >= mostRightOrigins) rightOrigins.clear()
+    rightOrigins.add(given)
+  }
+  return null
 }
 
 function checkLine(opts: Dispatcher.DispatchOptions, origin: string): string | null {
   const { path, method, body } = opts
   // An empty origin is a dispatcher of one origin (a Pool, a Client), which knows its own.
-  if (origin !== '' && !origin.startsWith('https://') && !origin.startsWith('http://')) {
-    return `the URL must start with http:// or https://, got origin ${show(opts.origin)}`
-  }
+  const wrongOrigin = origin === '' ? null : checkOrigin(opts.origin)
+  if (wrongOrigin !== null) return wrongOrigin
   if (typeof path !== 'string') return `path must be a string, got ${show(path)}`
   if (path[0] !== '/' && !path.startsWith('http://') && !path.startsWith('https://') && method !== 'CONNECT') {
     return `path must start with a slash or be an absolute URL, got ${showPath(path)}`

@@ -1,6 +1,6 @@
 // What was given out and what came back: permits, slots, spans. They must agree when everything is over.
 import { TracerProvider } from '@opentelemetry/sdk-trace'
-import type { Permit, Policy, Scope } from 'roundtripper'
+import type { Outcome, OutcomeKind, Permit, Policy, Scope } from 'roundtripper'
 
 /** A permit that knows when it is misused. */
 class CountedPermit implements Permit {
@@ -19,15 +19,17 @@ class CountedPermit implements Permit {
     if (this.#settled > 0) this.#books.fault(`head came after settle (${this.#path})`)
   }
 
-  settle(): void {
+  settle({ kind }: Outcome): void {
     if (++this.#settled > 1) this.#books.fault(`settle came ${this.#settled} times (${this.#path})`)
-    else this.#books.back(this.#path)
+    else this.#books.back(this.#path, kind)
   }
 }
 
 /** Everything that is out, by the path of the call that holds it. */
 export class Books {
   readonly faults: string[] = []
+  /** What the permits of each path were settled with. */
+  readonly kinds = new Map<string, Set<OutcomeKind>>()
   readonly #out = new Map<string, number>()
   #checks: (() => string | null)[] = []
   given = 0
@@ -42,7 +44,8 @@ export class Books {
     return new CountedPermit(this, path)
   }
 
-  back(path: string): void {
+  back(path: string, kind: OutcomeKind): void {
+    this.kinds.set(path, (this.kinds.get(path) ?? new Set()).add(kind))
     const left = (this.#out.get(path) ?? 0) - 1
     if (left === 0) this.#out.delete(path)
     else this.#out.set(path, left)

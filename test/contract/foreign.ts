@@ -55,16 +55,24 @@ export const foreigners: readonly Foreign[] = [
     make: () => interceptors.dump(),
     adapt: dumped,
     // An abort waits for the end of the body, which is held back.
-    adaptAround: (scenario) => (scenario.name === 'abort of a body that is held back' ? null : dumped({ ...scenario, unsent: false })),
+    adaptAround: (scenario) =>
+      scenario.name === 'abort of a body that is held back' ? null : dumped({ ...scenario, unsent: false }),
   },
   {
     name: 'responseError',
     make: () => interceptors.responseError(),
     adapt: (scenario) =>
-      scenario.name === '403' ? { name: '403', path: scenario.path, expect: ['start', 'error'], error: true } : scenario,
+      scenario.name === '403'
+        ? { name: '403', path: scenario.path, expect: ['start', 'error'], error: true }
+        : scenario,
   },
   { name: 'deduplicate', make: () => interceptors.deduplicate(), adapt: deduplicated },
 ]
+
+/** For layers beneath a foreign one, which are not told all that the consumer does. */
+export function withoutKind(scenario: Scenario): Scenario {
+  return { ...scenario, kind: null }
+}
 
 /** All scenarios as a foreign layer changes them. */
 export function adapted(scenarios: readonly Scenario[], adapt: Foreign['adapt']): Scenario[] {

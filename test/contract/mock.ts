@@ -10,12 +10,16 @@ export function mockOf(origin: string): MockAgent {
   agent.disableNetConnect()
   const pool = agent.get(origin)
   const on = (path: string) => pool.intercept({ path: (given) => given.startsWith(path), method: () => true })
-  on('/get').reply(200, 'hello', { headers: { 'x-tell': 'told' } }).persist()
+  on('/get')
+    .reply(200, 'hello', { headers: { 'x-tell': 'told' } })
+    .persist()
   on('/empty').reply(204, '').persist()
   on('/unchanged').reply(304, '').persist()
   on('/refused').reply(403, 'no').persist()
   on('/echo').reply(200, 'hello').persist()
-  on('/trailers').reply(200, 'hello', { trailers: { 'x-sum': '5' }, headers: { date: 'today' } }).persist()
+  on('/trailers')
+    .reply(200, 'hello', { trailers: { 'x-sum': '5' }, headers: { date: 'today' } })
+    .persist()
   on('/large').reply(200, Buffer.alloc(largeBytes, 'x')).persist()
   // Longer than any test: only an abort ends it.
   on('/hang').reply(200, 'late').delay(60_000).persist()
@@ -36,5 +40,8 @@ function withData(scenario: Scenario): Scenario {
 
 /** The scenarios that a mock can play. */
 export const mockScenarios = scenarios
-  .filter(({ path, name }) => !beyond.has(path) && name !== 'HEAD' && name !== 'abort before the head' && !path.startsWith('/odd/never'))
+  .filter(
+    ({ path, name }) =>
+      !beyond.has(path) && name !== 'HEAD' && name !== 'abort before the head' && !path.startsWith('/odd/never'),
+  )
   .map(withData)

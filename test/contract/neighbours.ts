@@ -1,7 +1,7 @@
 // Every layer with each of undici's own, inside and around it, over one version of HTTP.
 import type { Layer } from 'roundtripper'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { adapted, foreigners } from './foreign.ts'
+import { adapted, foreigners, withoutKind } from './foreign.ts'
 import { type Ground, openGround, type Version, versions } from './ground.ts'
 import { layerKinds } from './layers.ts'
 import { Noise } from './noise.ts'
@@ -10,6 +10,9 @@ import { scenarios } from './scenarios.ts'
 import { type Assembly, assemblies, playRow } from './table.ts'
 
 const none: string[] = []
+
+// Under undici's own compose a foreign layer lies beneath one edge, not between two; that is the same for all layers.
+const tellsMost = new Set(['retry', 'bulkhead', 'standard'])
 
 /** The tests of all layers with all of undici's. */
 export function testNeighbours(version: Version): void {
@@ -29,7 +32,7 @@ export function testNeighbours(version: Version): void {
     const inner = adapted(scenarios, foreign.adapt)
     // What the kit has no edge below, it cannot mend.
     const lowest = inner.filter(({ path }) => !path.startsWith('/odd/'))
-    const outer = adapted(scenarios, foreign.adaptAround ?? foreign.adapt)
+    const outer = adapted(scenarios, foreign.adaptAround ?? foreign.adapt).map(withoutKind)
     for (const kind of layerKinds) {
       it(`45, 47, 48: ${kind.name} over undici's ${foreign.name}, and inside it (${title})`, async () => {
         const probe = new Probe()
@@ -40,15 +43,15 @@ export function testNeighbours(version: Version): void {
           assemblies['in agent.compose'](transport, [foreign.make(), probe.layer as Layer, ...layers])
         const rows = await Promise.all([
           playRow(ground, noise, [kind], inside, inner),
-          playRow(ground, noise, [kind], beneath, lowest),
           playRow(ground, noise, [kind], around, outer),
+          tellsMost.has(kind.name) ? playRow(ground, noise, [kind], beneath, lowest) : null,
         ])
         ground.clear()
-        const [insideRow, beneathRow, aroundRow] = rows.map(({ mistakes }) => mistakes)
-        expect({ inside: insideRow, beneath: beneathRow, around: aroundRow, seen: probe.mistakes }).toEqual({
+        const [insideRow, aroundRow, beneathRow = none] = rows.map((row) => row?.mistakes)
+        expect({ inside: insideRow, around: aroundRow, beneath: beneathRow, seen: probe.mistakes }).toEqual({
           inside: none,
-          beneath: none,
           around: none,
+          beneath: none,
           seen: none,
         })
         expect(probe.count).toBeGreaterThanOrEqual(outer.length / 2)

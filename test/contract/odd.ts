@@ -75,6 +75,8 @@ export function odd(dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
   return function odd(opts, handler) {
     const oddity = /^\/odd\/([\w-]+)/.exec(opts.path)?.[1]
     if (oddity === undefined) return dispatch(opts, handler)
-    return oddities[oddity]!(handler, () => dispatch({ ...opts, path: opts.path.replace(/^\/odd\/[\w-]+/, '/get') }, handler))
+    return oddities[oddity]!(handler, () =>
+      dispatch({ ...opts, path: opts.path.replace(/^\/odd\/[\w-]+/, '/get') }, handler),
+    )
   }
 }

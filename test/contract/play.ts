@@ -3,7 +3,7 @@ import type { Dispatcher } from 'undici'
 import type { Books } from './books.ts'
 import { breachOf, Consumer } from './consumer.ts'
 import type { Ground } from './ground.ts'
-import { type Scenario, scenarios } from './scenarios.ts'
+import { kindOf, type Scenario, scenarios } from './scenarios.ts'
 
 /** One scenario, played. */
 export class Played {
@@ -70,7 +70,7 @@ function start(scenario: Scenario, dispatcher: Dispatcher, ground: Ground): Play
   } catch (error) {
     one.thrown = error
   }
-  scenario.then?.(one.consumer, ground, path)
+  scenario.after?.(one.consumer, ground, path)
   return one
 }
 
@@ -85,14 +85,29 @@ export async function play(dispatcher: Dispatcher, ground: Ground, chosen = scen
   const stuck = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, patience)
   })
-  await Promise.race([Promise.all(all.map(({ consumer, thrown }) => (thrown === undefined ? consumer.over : null))), stuck])
+  await Promise.race([
+    Promise.all(all.map(({ consumer, thrown }) => (thrown === undefined ? consumer.over : null))),
+    stuck,
+  ])
   clearTimeout(timer)
   // What wrongly comes after the end comes now.
   await turns(4)
   return all
 }
 
+// A call that ends before its policy is asked has no permit; one in a queue may get another than it would have had.
+function kindMistakes({ scenario, path }: Played, { kinds }: Books): string[] {
+  const expected = kindOf(scenario)
+  const found = [...(kinds.get(path) ?? [])]
+  if (expected === null || found.every((kind) => kind === expected)) return []
+  return [`${scenario.name}: policies were told ${found.join(' and ')}, not ${expected}`]
+}
+
 /** What went wrong in a row: in the calls, and in the books. */
 export function mistakesOf(all: readonly Played[], ground: Ground, books: Books): string[] {
-  return [...all.flatMap((one) => one.mistakes(ground)), ...books.mistakes]
+  return [
+    ...all.flatMap((one) => one.mistakes(ground)),
+    ...all.flatMap((one) => kindMistakes(one, books)),
+    ...books.mistakes,
+  ]
 }

@@ -1,16 +1,16 @@
 // A proxy on loopback: tunnels what comes with CONNECT, and forwards plain requests.
-import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 /** What has gone through. */
-export interface Proxy extends AsyncDisposable {
+export interface TestProxy extends AsyncDisposable {
   readonly uri: string
   readonly tunnels: number
   readonly forwarded: number
 }
 
-class LoopbackProxy implements Proxy {
+class LoopbackProxy implements TestProxy {
   tunnels = 0
   forwarded = 0
   readonly #sockets = new Set<Socket>()
@@ -68,6 +68,6 @@ class LoopbackProxy implements Proxy {
 }
 
 /** Starts a proxy. */
-export function startProxy(): Promise<Proxy> {
+export function startProxy(): Promise<TestProxy> {
   return new LoopbackProxy().listen()
 }

@@ -1,5 +1,6 @@
 // What can happen to a call, told without saying which layers it passes.
 import { Readable } from 'node:stream'
+import type { OutcomeKind } from 'roundtripper'
 import type { Dispatcher } from 'undici'
 import type { Consumer, Moment, Reactions } from './consumer.ts'
 import { type Ground, largeBytes, type Version } from './ground.ts'
@@ -14,11 +15,13 @@ export interface Scenario {
   readonly upgrade?: string
   readonly on?: Reactions
   /** After dispatch has returned. */
-  readonly then?: (consumer: Consumer, ground: Ground, path: string) => void
+  readonly after?: (consumer: Consumer, ground: Ground, path: string) => void
   readonly expect: readonly string[]
   readonly bytes?: number
   /** The very error that must arrive; `true`: any. */
   readonly error?: unknown
+  /** What every policy is told it came to; `null`: that is not the scenario's to say. @default what `expect` and `error` say */
+  readonly kind?: OutcomeKind | null
   /** What else must hold: what is wrong, or nothing. */
   readonly check?: (consumer: Consumer, ground: Ground, path: string) => string | undefined
   /** Only a kit's layer goes through with this (over that version): the transport misbehaves, or has no controller yet. */
@@ -48,7 +51,11 @@ const answers: readonly Scenario[] = [
     expect: hello,
     bytes: 5,
     check: ({ headers, requestSent }) =>
-      headers['x-tell'] !== 'told' ? 'a header is missing' : requestSent === 0 ? 'onRequestSent did not come' : undefined,
+      headers['x-tell'] !== 'told'
+        ? 'a header is missing'
+        : requestSent === 0
+          ? 'onRequestSent did not come'
+          : undefined,
   },
   { name: 'HEAD', path: '/get', method: 'HEAD', expect: ['start', 'head 200', 'end'], bytes: 0 },
   { name: '204', path: '/empty', expect: ['start', 'head 204', 'end'], bytes: 0 },
@@ -67,7 +74,11 @@ const answers: readonly Scenario[] = [
     path: '/trailers',
     expect: hello,
     check: ({ rawHeaders, rawTrailers }) =>
-      !tells(rawHeaders, 'date') ? 'rawHeaders are missing' : tells(rawTrailers, 'x-sum') ? undefined : 'rawTrailers are missing',
+      !tells(rawHeaders, 'date')
+        ? 'rawHeaders are missing'
+        : tells(rawTrailers, 'x-sum')
+          ? undefined
+          : 'rawTrailers are missing',
   },
   {
     name: 'a request body of text',
@@ -105,7 +116,8 @@ const answers: readonly Scenario[] = [
     on: { head: pauseForATurn, data: pauseForATurn },
     expect: hello,
     bytes: largeBytes,
-    check: ({ bytesWhilePaused }) => (bytesWhilePaused === 0 ? undefined : `${bytesWhilePaused} bytes came while paused`),
+    check: ({ bytesWhilePaused }) =>
+      bytesWhilePaused === 0 ? undefined : `${bytesWhilePaused} bytes came while paused`,
   },
   {
     name: 'held back before the head',
@@ -113,7 +125,8 @@ const answers: readonly Scenario[] = [
     on: { start: (consumer) => consumer.pause(), head: (consumer) => setImmediate(() => consumer.resume()) },
     expect: hello,
     bytes: largeBytes,
-    check: ({ bytesWhilePaused }) => (bytesWhilePaused === 0 ? undefined : `${bytesWhilePaused} bytes came while paused`),
+    check: ({ bytesWhilePaused }) =>
+      bytesWhilePaused === 0 ? undefined : `${bytesWhilePaused} bytes came while paused`,
   },
 ]
 
@@ -144,7 +157,7 @@ const aborts: readonly Scenario[] = [
   {
     name: 'abort right after dispatch',
     path: '/hang',
-    then: abort,
+    after: abort,
     expect: ['start', 'error'],
     error: abortReason,
     odd: true,
@@ -153,7 +166,7 @@ const aborts: readonly Scenario[] = [
   {
     name: 'abort before the head',
     path: '/hang',
-    then: (consumer, ground, path) => ground.onArrival(path, () => abort(consumer)),
+    after: (consumer, ground, path) => ground.onArrival(path, () => abort(consumer)),
     expect: ['start', 'error'],
     error: abortReason,
     hangs: true,
@@ -195,11 +208,16 @@ const aborts: readonly Scenario[] = [
     error: abortReason,
   },
   { name: 'abort in onResponseEnd', path: '/get', on: { end: abort }, expect: hello },
-  { name: 'abort after the end', path: '/get', on: { end: (consumer) => setImmediate(abort, consumer) }, expect: hello },
+  {
+    name: 'abort after the end',
+    path: '/get',
+    on: { end: (consumer) => setImmediate(abort, consumer) },
+    expect: hello,
+  },
   {
     name: 'abort twice',
     path: '/hang',
-    then: (consumer) => {
+    after: (consumer) => {
       abort(consumer)
       consumer.controller?.abort(new Error('once more'))
     },
@@ -261,22 +279,52 @@ const throws: readonly Scenario[] = [
 ]
 
 const oddCalls: readonly Scenario[] = [
-  { name: 'an error with a null controller', path: '/odd/null-controller', expect: ['start', 'error'], error: oddError },
-  { name: 'an error without a controller, later', path: '/odd/no-controller-later', expect: ['start', 'error'], error: oddError },
+  {
+    name: 'an error with a null controller',
+    path: '/odd/null-controller',
+    expect: ['start', 'error'],
+    error: oddError,
+  },
+  {
+    name: 'an error without a controller, later',
+    path: '/odd/no-controller-later',
+    expect: ['start', 'error'],
+    error: oddError,
+  },
   { name: 'a dispatch that throws', path: '/odd/throws', expect: ['start', 'error'], error: oddError },
-  { name: 'a dispatch that starts and throws', path: '/odd/starts-and-throws', expect: ['start', 'error'], error: oddError },
-  { name: 'a dispatch that fails and throws', path: '/odd/fails-and-throws', expect: ['start', 'error'], error: oddError },
+  {
+    name: 'a dispatch that starts and throws',
+    path: '/odd/starts-and-throws',
+    expect: ['start', 'error'],
+    error: oddError,
+  },
+  {
+    name: 'a dispatch that fails and throws',
+    path: '/odd/fails-and-throws',
+    expect: ['start', 'error'],
+    error: oddError,
+  },
   { name: 'a transport that starts the call three times', path: '/odd/starts-twice', expect: hello, bytes: 5 },
   { name: 'a transport that ends the call twice', path: '/odd/never-ends', expect: ['start', 'head 200', 'end'] },
   {
     name: 'abort where the transport has given no controller',
     path: '/odd/silent',
-    then: abort,
+    after: abort,
     expect: ['start', 'error'],
     error: abortReason,
     hangs: true,
   },
 ].map((scenario) => ({ ...scenario, odd: true as const }))
+
+/** What the policies are told of a scenario. */
+export function kindOf({ kind, error, expect }: Scenario): OutcomeKind | null {
+  if (kind !== undefined) return kind
+  if (error === abortReason) return 'cancelled'
+  // What throws in its end has had a good answer.
+  if (error === thrownError) return expect.includes('end') ? 'success' : 'invalid'
+  if (error !== undefined) return 'networkError'
+  return expect.includes('head 403') ? 'clientError' : 'success'
+}
 
 /** Whether the transport alone comes through a scenario. */
 export function isPlain({ odd }: Scenario, version: Version): boolean {

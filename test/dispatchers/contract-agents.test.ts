@@ -5,7 +5,7 @@ import { type Ground, openGround } from '../contract/ground.ts'
 import { layerKinds } from '../contract/layers.ts'
 import { mockOf, mockScenarios } from '../contract/mock.ts'
 import { Noise } from '../contract/noise.ts'
-import { type Proxy, startProxy } from '../contract/proxy.ts'
+import { startProxy, type TestProxy } from '../contract/proxy.ts'
 import { scenarios } from '../contract/scenarios.ts'
 import { assemblies, playRow } from '../contract/table.ts'
 
@@ -42,7 +42,7 @@ describe.each([
   { way: 'a tunnel to HTTP/2', version: '2', secure: true, proxyTunnel: true },
   { way: 'forwarding', version: '1.1', secure: false, proxyTunnel: false },
 ] as const)('ProxyAgent, $way', ({ way, version, secure, proxyTunnel }) => {
-  let proxy: Proxy
+  let proxy: TestProxy
   let ground: Ground
   beforeAll(async () => {
     proxy = await startProxy()

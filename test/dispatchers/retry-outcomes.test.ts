@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { classify, retry } from 'roundtripper'
+import { classify, type RetryOptions, retry } from 'roundtripper'
 import type { Step } from 'roundtripper/testing'
 import { Agent } from 'undici'
 import { describe, expect, it } from 'vitest'
@@ -98,13 +98,13 @@ describe.each(protocols)('outcomes over HTTP/$version', ({ protocol }) => {
     expect(server.count()).toBe(2)
   })
 
-  const marks: readonly (readonly [string, CallInit, Parameters<typeof retry>[0]?])[] = [
-    ['the option idempotent of undici', { idempotent: true }],
-    ['resilience: { idempotent: true }', { resilience: { idempotent: true } }],
-    ['an Idempotency-Key in an object', { headers: { 'Idempotency-Key': 'k1' } }],
-    ['an idempotency-key in lower case', { headers: { 'idempotency-key': 'k1' } }],
-    ['an IDEMPOTENCY-KEY in a flat array', { headers: ['x-a', '1', 'IDEMPOTENCY-KEY', 'k1'] }],
-    ['an Idempotency-Key in pairs', { headers: new Map([['Idempotency-key', 'k1']]) }],
+  const marks: readonly (readonly [string, CallInit, RetryOptions])[] = [
+    ['the option idempotent of undici', { idempotent: true }, {}],
+    ['resilience: { idempotent: true }', { resilience: { idempotent: true } }, {}],
+    ['an Idempotency-Key in an object', { headers: { 'Idempotency-Key': 'k1' } }, {}],
+    ['an idempotency-key in lower case', { headers: { 'idempotency-key': 'k1' } }, {}],
+    ['an IDEMPOTENCY-KEY in a flat array', { headers: ['x-a', '1', 'IDEMPOTENCY-KEY', 'k1'] }, {}],
+    ['an Idempotency-Key in pairs', { headers: new Map([['Idempotency-key', 'k1']]) }, {}],
     ['the option of the layer', {}, { idempotent: true }],
     [
       'a function of the layer',
@@ -125,11 +125,11 @@ describe.each(protocols)('outcomes over HTTP/$version', ({ protocol }) => {
     expect(server.count()).toBe(3)
   })
 
-  const unmarked: readonly (readonly [string, CallInit, Parameters<typeof retry>[0]?])[] = [
-    ['no mark', {}],
-    ['idempotent: false', { idempotent: false }],
-    ['resilience: { idempotent: false }', { resilience: { idempotent: false } }],
-    ['a header of another name', { headers: { 'x-idempotency-key': 'k1' } }],
+  const unmarked: readonly (readonly [string, CallInit, RetryOptions])[] = [
+    ['no mark', {}, {}],
+    ['idempotent: false', { idempotent: false }, {}],
+    ['resilience: { idempotent: false }', { resilience: { idempotent: false } }, {}],
+    ['a header of another name', { headers: { 'x-idempotency-key': 'k1' } }, {}],
     [
       'a function that throws',
       {},

@@ -1,7 +1,7 @@
 import { type ChainDispatcher, compose, createAgent, createFetch, type Layers, type RetryOptions } from 'roundtripper'
 import { type ServerOptions, startServer, type TestServer } from 'roundtripper/testing'
 import { type Dispatcher, request } from 'undici'
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 
 /** Both versions, as the test server names them and as a request tells them. */
 export const protocols = [
@@ -25,6 +25,30 @@ export function chainTo(server: { readonly ca?: string | undefined }, ...layers:
   const chain = compose(agent, ...layers)
   onTestFinished(() => chain.destroy())
   return chain
+}
+
+/** The same with its connection made, so that what follows takes no longer than its answer. The requests are forgotten. */
+export async function warmChainTo(server: TestServer, ...layers: Layers[]): Promise<ChainDispatcher> {
+  const ground = chainTo(server)
+  await call(ground, server.url('/warm'))
+  server.clear()
+  return compose(ground, ...layers)
+}
+
+/**
+ * Stops the clock of this process: what the servers send still comes in, but nothing is late before the test says so.
+ */
+export function stopClock(): { advance(milliseconds: number): Promise<void> } {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  onTestFinished(() => {
+    vi.useRealTimers()
+  })
+  return {
+    async advance(milliseconds) {
+      await vi.advanceTimersByTimeAsync(milliseconds)
+      await turns()
+    },
+  }
 }
 
 /** What undici's types leave out: bodies that the kit takes, and what a caller may say of one call. */

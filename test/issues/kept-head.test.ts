@@ -1,6 +1,17 @@
 // undici's responseError() and retry() keep the head of a bad response and give an error that carries its status. To the
 // layers above them that looked like a body that broke: nothing was retried, and a breaker counted nothing.
-import { attemptTimeout, circuitBreaker, compose, createAgent, type Layer, retry } from 'roundtripper'
+import {
+  attemptTimeout,
+  type CallRecord,
+  circuitBreaker,
+  compose,
+  createAgent,
+  guard,
+  type Layer,
+  logging,
+  RateLimitedError,
+  retry,
+} from 'roundtripper'
 import { startServer } from 'roundtripper/testing'
 import { interceptors, request } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -46,5 +57,22 @@ describe.each(['h1', 'h2'] as const)('%s', (protocol) => {
     expect(above.state()[server.origin]).toMatchObject({ state: 'open', calls: 4, failures: 4 })
     expect(below.state()[server.origin]).toMatchObject({ state: 'closed', calls: 4 * sends, failures: 4 * sends })
     await expect(request(server.url(), { dispatcher: api })).rejects.toMatchObject({ code: 'ERR_CIRCUIT_OPEN' })
+  })
+
+  it('a hop that is refused has no status of the hop before', async () => {
+    const { server, agent } = await serve(protocol, 200)
+    server.script('/', { status: 307, headers: { location: '/there' } })
+    const records: CallRecord[] = []
+    const note = (record: object) => records.push(record as CallRecord)
+    let admitted = 0
+    const acquire = () => {
+      if (admitted++ > 0) throw new RateLimitedError('enough', { retryAfter: 1 })
+      return null
+    }
+    const log = logging({ logger: { debug: note, info: note, warn: note } })
+    const api = compose(agent, log, interceptors.redirect({ maxRedirections: 2 }), guard({ acquire }))
+    await expect(request(server.url(), { dispatcher: api })).rejects.toMatchObject({ code: 'ERR_RATE_LIMITED' })
+    expect(records.at(-1)).toMatchObject({ outcome: 'shed', error: 'ERR_RATE_LIMITED' })
+    expect(records.map(({ status }) => status).filter((status) => status !== undefined)).toEqual([])
   })
 })

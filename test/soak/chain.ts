@@ -18,7 +18,7 @@ import {
 import { CircuitBreaker } from '../../src/policies/circuit-breaker.ts'
 import { type PerOriginPolicy, perOrigin } from '../../src/policies/per-origin.ts'
 import { replayLimit } from './bodies.ts'
-import type { ChainSpec, LayerName } from './chain-spec.ts'
+import { type ChainSpec, holds, type LayerName } from './chain-spec.ts'
 import { type EventsOf, Probe, PromisePolicy, SyncPolicy } from './probe.ts'
 import { CountedRecords, CountedSpans } from './telemetry.ts'
 
@@ -86,7 +86,7 @@ export class Instruments {
   }
 
   #probe(name: string, eventsOf: EventsOf): Probe {
-    return this.#guard(new Probe(name, eventsOf))
+    return this.#guard(new Probe(name, eventsOf, holds(this.#spec, 'undici retry')))
   }
 
   #guard<T extends Probe>(probe: T): T {
@@ -98,6 +98,7 @@ export class Instruments {
   #make(name: LayerName): Layer {
     const spec = this.#spec
     const { random } = this.#around
+    const hidesAttempts = holds(spec, 'undici retry')
     const unreadBodyTimeout = spec.unreadBodyTimeout || false
     switch (name) {
       case 'tracing':
@@ -129,9 +130,9 @@ export class Instruments {
       case 'circuitBreaker':
         return this.#circuitBreaker()
       case 'sync policy':
-        return guard(this.#noted(new SyncPolicy(random)))
+        return guard(this.#noted(new SyncPolicy(random, hidesAttempts)))
       case 'promise policy':
-        return guard(this.#noted(new PromisePolicy(random)))
+        return guard(this.#noted(new PromisePolicy(random, hidesAttempts)))
       default:
         return (foreign[name] as () => Layer)()
     }
@@ -171,7 +172,7 @@ export class Instruments {
     }
     const { started, ended } = this.spans
     if (started !== ended) left.push(`${started} spans started, ${ended} ended`)
-    const logged = this.#logged.reduce((sum, probe) => sum + probe.acquired, 0)
+    const logged = this.#logged.reduce((sum, probe) => sum + probe.calls, 0)
     if (logged !== this.records.calls) left.push(`${logged} calls came to logging, ${this.records.calls} records`)
     return left
   }

@@ -38,6 +38,7 @@ const knownCodes = new Set([
   'ERR_HTTP2_STREAM_ERROR',
   'ERR_HTTP2_SESSION_ERROR',
   'ERR_HTTP2_GOAWAY_SESSION',
+  'ERR_STREAM_PREMATURE_CLOSE',
 ])
 
 /** The error itself, out of what fetch and undici wrap around it. */

@@ -23,6 +23,8 @@ export interface CallPlan {
   readonly server: ServerName | 'refusing'
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'DELETE' | 'POST'
   readonly body: BodyKind | null
+  /** Whether the body must arrive whole. (undici's own retry sends a body that streams again empty.) */
+  readonly arrivesWhole: boolean
   /** How the caller marks an unsafe request as one that may be repeated. */
   readonly mark: 'option' | 'header' | null
   readonly steps: readonly StepName[]
@@ -38,8 +40,9 @@ export interface CallPlan {
   readonly throwsIn: Callback | null
 }
 
-const http1: readonly ServerName[] = ['h1', 'h1', 'h1c']
-const http2: readonly ServerName[] = ['both', 'both', 'h2']
+const http1: readonly ServerName[] = ['h1', 'h1c', 'h1c']
+// They end a session of HTTP/2, and with it its other calls: not on the server that most calls go to.
+const sessionFaults: readonly StepName[] = ['goaway', 'goaway unprocessed', 'lost connection']
 const faults = Object.keys(serverFaults) as StepName[]
 const retried: readonly StepName[] = [
   'status 500',
@@ -90,11 +93,23 @@ function drawSteps(random: SeededRandom, abort: AbortPhase | null, unread: boole
   return random.chance(0.5) ? [first, 'ok'] : [first, random.pick(faults), 'ok']
 }
 
-function drawBody(random: SeededRandom, way: Way): BodyKind | null {
+// fetch follows a redirect only if it can send the body again.
+function streams(body: BodyKind | null): boolean {
+  return body !== null && !['string', 'bytes', 'form', 'blob'].includes(body)
+}
+
+function drawBody(random: SeededRandom, way: Way, chain: ChainSpec): BodyKind | null {
   if (!random.chance(0.46)) return null
-  return random.pick(
-    random.chance(0.09) ? failingBodies : soundBodies.filter((kind) => way !== 'fetch' || kind !== 'function'),
-  )
+  if (random.chance(0.09)) return random.pick(failingBodies)
+  // To fetch a function is no body, and undici's own layers take URLSearchParams for a list of chunks.
+  const wraps = holds(chain, 'undici retry') || holds(chain, 'undici redirect')
+  return random.pick(soundBodies.filter((kind) => kind !== (way === 'fetch' ? 'function' : wraps ? 'form' : null)))
+}
+
+function drawServer(random: SeededRandom, chain: ChainSpec, steps: readonly StepName[]): CallPlan['server'] {
+  if (random.chance(0.025)) return 'refusing'
+  if (!random.chance(chain.http2Share)) return random.pick(http1)
+  return steps.some((step) => sessionFaults.includes(step)) || random.chance(0.1) ? 'h2' : 'both'
 }
 
 /** A call by chance, fit for a chain. */
@@ -102,7 +117,7 @@ export function drawCall(random: SeededRandom, id: number, chain: ChainSpec): Ca
   const way = draw<Way>(random, { dispatch: 0.5, request: 0.3 }) ?? 'fetch'
   const abort = drawAbort(random, chain)
   const unread = abort === null && chain.unreadBodyTimeout > 0 && way !== 'fetch' && random.chance(0.07)
-  const body = abort === 'backoff' && random.chance(0.5) ? null : drawBody(random, way)
+  const body = abort === 'backoff' && random.chance(0.5) ? null : drawBody(random, way, chain)
   const sends = body !== null
   const method = sends
     ? random.pick(abort === 'backoff' ? (['PUT'] as const) : (['PUT', 'PUT', 'POST', 'POST', 'DELETE'] as const))
@@ -118,15 +133,16 @@ export function drawCall(random: SeededRandom, id: number, chain: ChainSpec): Ca
   return {
     id,
     way,
-    server: random.chance(0.025) ? 'refusing' : random.pick(random.chance(chain.http2Share) ? http2 : http1),
+    server: drawServer(random, chain, steps),
     method,
     body,
+    arrivesWhole: !holds(chain, 'undici retry'),
     mark: method === 'POST' ? random.pick(['option', 'header', null, null] as const) : null,
-    steps,
+    steps: way === 'fetch' && streams(body) ? steps.filter((step) => step !== 'redirect').concat('ok') : steps,
     cacheable,
     abort,
     abortAfter: random.integer(0, 2),
-    giveUp: bounded ? 0 : 90,
+    giveUp: bounded ? 0 : 250,
     unread: unread ? 2 * chain.unreadBodyTimeout : 0,
     throwsIn: throws ? random.pick(callbacks) : null,
   }

@@ -29,8 +29,10 @@ const kindOfCode: Readonly<Record<string, OutcomeKind>> = {
   UND_ERR_DESTROYED: 'closed',
 }
 
-function misjudged({ kind, phase, status, error, headMs }: Outcome): string | undefined {
-  if (phase === 'before-head' ? headMs !== undefined : status === undefined) return `phase ${phase}, status ${status}`
+function misjudged({ kind, phase, status, error, headMs }: Outcome, hidesAttempts: boolean): string | undefined {
+  if (hidesAttempts) return undefined
+  if (phase === 'before-head' ? headMs !== undefined : status === undefined)
+    return `phase ${phase}, status ${status}, headMs ${headMs}`
   if (headMs !== undefined && !(headMs >= 0)) return `headMs ${headMs}`
   if (error === undefined) return undefined
   const { code, name } = rootOf(error) as { code?: string; name?: string }
@@ -43,14 +45,17 @@ export class Probe implements Policy {
   readonly name: string
   acquired = 0
   settled = 0
+  /** How many of those were calls, and not attempts of one. */
+  calls = 0
   readonly mistakes: string[] = []
+  readonly hidesAttempts: boolean
   readonly #eventsOf: EventsOf
-  readonly #events: 'all' | 'none'
 
-  constructor(name: string, eventsOf: EventsOf, events: 'all' | 'none' = 'all') {
+  /** `hidesAttempts`: undici's retry is in the chain, and what comes out of it need not be what went in. */
+  constructor(name: string, eventsOf: EventsOf, hidesAttempts: boolean) {
     this.name = name
+    this.hidesAttempts = hidesAttempts
     this.#eventsOf = eventsOf
-    this.#events = events
   }
 
   acquire(scope: Scope): Permit | PromiseLike<Permit | null> | null {
@@ -59,7 +64,8 @@ export class Probe implements Policy {
 
   protected admit(scope: Scope): Permit {
     this.acquired++
-    const events = this.#events === 'all' ? this.#eventsOf(scope) : null
+    if (scope.number === 0) this.calls++
+    const events = this.#eventsOf(scope)
     const permit = new ProbePermit(this, events)
     events?.entered?.(scope)
     return permit
@@ -95,7 +101,7 @@ class ProbePermit implements Permit {
     }
     this.#probe.settled++
     const beforeHead = outcome.phase === 'before-head'
-    if (beforeHead !== (this.#heads === 0)) {
+    if (beforeHead !== (this.#heads === 0) && !this.#probe.hidesAttempts) {
       this.#probe.mistake(scope, `settled with phase ${outcome.phase} (${outcome.kind}) after ${this.#heads} heads`)
     }
     this.#check(outcome, scope)
@@ -103,7 +109,7 @@ class ProbePermit implements Permit {
   }
 
   #check(outcome: Outcome, scope: Scope): void {
-    const wrong = misjudged(outcome)
+    const wrong = misjudged(outcome, this.#probe.hidesAttempts)
     if (wrong !== undefined) this.#probe.mistake(scope, `misjudged: ${wrong} (${String(outcome.error)})`)
   }
 }
@@ -114,8 +120,8 @@ const refused = 0.02
 export class SyncPolicy extends Probe {
   readonly #random: () => number
 
-  constructor(random: () => number) {
-    super('sync policy', () => null)
+  constructor(random: () => number, hidesAttempts: boolean) {
+    super('sync policy', () => null, hidesAttempts)
     this.#random = random
   }
 
@@ -130,8 +136,8 @@ export class SyncPolicy extends Probe {
 export class PromisePolicy extends Probe {
   readonly #random: () => number
 
-  constructor(random: () => number) {
-    super('promise policy', () => null)
+  constructor(random: () => number, hidesAttempts: boolean) {
+    super('promise policy', () => null, hidesAttempts)
     this.#random = random
   }
 

@@ -55,7 +55,7 @@ export class Round {
     )
     this.#ending = random.chance(0.6) ? 'close when quiet' : random.pick(['close under way', 'destroy under way'])
     this.#instruments = new Instruments(this.chain, { listeners: this.#listeners(), random: random.next })
-    const agent = createAgent({ allowH2: this.chain.allowH2, connect: { ca: context.servers.ca } })
+    const agent = createAgent({ allowH2: this.chain.allowH2, connect: context.servers.connect })
     this.#dispatcher = assemble(agent, this.chain, this.#instruments.layers)
   }
 

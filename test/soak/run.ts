@@ -24,8 +24,8 @@ export interface RunResult {
 }
 
 const callsPerRound = 250
-const callers = 14
-const lanes = 6
+const callers = 10
+const lanes = 4
 const settleWithin = 5_000
 // A run that goes wrong in every round needs no thousand reasons.
 const enoughFailures = 200

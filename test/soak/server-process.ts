@@ -1,7 +1,7 @@
 // The servers of the random run, in a process of their own: so that both cores work, and what is left over in the
 // calling process is the caller's.
 import { type RecordedRequest, type Step, startServer, type TestServer } from '../../src/testing/index.ts'
-import type { ServerReport, ServerRequest, ServersReady } from './servers.ts'
+import type { ServerName, ServerReport, ServerRequest, ServersReady } from './servers.ts'
 import {
   bodyHeader,
   callHeader,
@@ -17,8 +17,15 @@ import {
 class Caller {
   arrivals = 0
   /** Arrivals that count as looked at: a repetition of an unsafe method after one of them is a mistake. */
-  processed = 0
+  readonly processed: Place[] = []
   readonly faults = new Set<string>()
+}
+
+/** Where a request came in. */
+interface Place {
+  /** Of all servers. */
+  readonly connection: string
+  readonly streamId: number
 }
 
 const rememberedCalls = 20_000
@@ -44,11 +51,18 @@ function callerOf(id: number, protocol: '1.1' | '2'): Caller {
   return caller
 }
 
-// Not looked at, by the protocol's own word (RFC 9113 §8.7, §6.8), or answered with the order to come again.
-function leavesItUnprocessed(step: StepName, { protocol, streamId }: RecordedRequest): boolean {
+// The last stream that a GOAWAY on a connection said was looked at.
+const lastStreams = new Map<string, number>()
+
+// Not looked at, by the protocol's own word (RFC 9113 §8.7), or answered with the order to come again.
+function leavesItUnprocessed(step: StepName, { protocol }: RecordedRequest): boolean {
   if (step === 'redirect') return true
-  if (protocol === '1.1') return false
-  return step === 'refused stream' || (step === 'goaway unprocessed' && streamId > 0)
+  return protocol === '2' && (step === 'refused stream' || step === 'goaway unprocessed')
+}
+
+// Streams that came in the same moment as one that a GOAWAY leaves out are left out with it (RFC 9113 §6.8).
+function wasProcessed({ connection, streamId }: Place): boolean {
+  return streamId <= (lastStreams.get(connection) ?? Number.POSITIVE_INFINITY)
 }
 
 const unsafe = new Set(['POST', 'PATCH'])
@@ -60,29 +74,35 @@ async function watch(request: RecordedRequest, caller: Caller, name: StepName, i
     played.set(name, (played.get(name) ?? 0) + 1)
   }
   const expected = request.headers[bodyHeader]
-  if (expected === undefined || expected === 'any' || !request.complete || request.method === 'GET') return
+  if (expected === undefined || expected === 'any' || request.method === 'GET') return
+  // Where this server ends the stream itself, the body it has looks complete.
+  if (!request.complete || how === 'faulted' || name === 'early answer') return
   const came = `${request.bodyLength}:${request.bodySha256}`
   if (came !== expected) mistake(`call ${id}, arrival ${caller.arrivals}: body ${came} came for ${String(expected)}`)
 }
 
-function respond(request: RecordedRequest): Step {
+function respondAs(server: string, request: RecordedRequest): Step {
   requests++
   const id = Number(request.headers[callHeader])
   const steps = String(request.headers[stepsHeader] ?? 'ok').split(',') as StepName[]
   const caller = callerOf(id, request.protocol)
   const number = ++caller.arrivals
+  const { protocol, streamId, path } = request
+  const connection = `${server} ${request.connection}`
   const name = steps[Math.min(number, steps.length) - 1] as StepName
   if (unsafe.has(request.method) && request.headers[repeatableHeader] === undefined) {
-    if (caller.processed > 0) {
-      mistake(
-        `call ${id}: ${request.method} arrived again after ${steps.slice(0, number).join(', ')} (${request.protocol})`,
-      )
+    if (caller.processed.some(wasProcessed)) {
+      const got = steps.slice(0, number).join(', ')
+      mistake(`call ${id}: ${request.method} arrived again after ${got} (${protocol})`)
     }
-    if (!leavesItUnprocessed(name, request)) caller.processed++
+    if (!leavesItUnprocessed(name, request)) caller.processed.push({ connection, streamId })
   }
   void watch(request, caller, name, id)
-  const { protocol, streamId, path } = request
-  return stepOf(name, { call: id, number, protocol, streamId, path })
+  const step = stepOf(name, { call: id, number, protocol, streamId, path })
+  const goaway = protocol === '2' && typeof step === 'object' ? step.goaway : undefined
+  const last = goaway && (goaway.lastStreamId ?? streamId)
+  if (last !== undefined) lastStreams.set(connection, Math.min(last, lastStreams.get(connection) ?? last))
+  return step
 }
 
 const cached = 'cached'
@@ -92,13 +112,12 @@ function respondCacheable(): Step {
   return { headers: { 'cache-control': 'max-age=60', [lengthHeader]: '6' }, body: cached }
 }
 
-const options = { respond: { '/cached': respondCacheable, '*': respond }, bodyLimit: 0 } as const
-const servers: Record<string, TestServer> = {
-  both: await startServer({ ...options, protocol: 'both' }),
-  h2: await startServer({ ...options, protocol: 'h2' }),
-  h1: await startServer({ ...options, protocol: 'h1' }),
-  h1c: await startServer({ ...options, protocol: 'h1c' }),
+async function start(protocol: ServerName): Promise<TestServer> {
+  const respond = { '/cached': respondCacheable, '*': (request: RecordedRequest) => respondAs(protocol, request) }
+  return startServer({ protocol, respond, bodyLimit: 0 })
 }
+
+const servers = { both: await start('both'), h2: await start('h2'), h1: await start('h1'), h1c: await start('h1c') }
 const refusing = await startServer({ protocol: 'h1c' })
 await refusing.refuseConnections()
 const live = Object.values(servers)
@@ -130,5 +149,5 @@ process.on('disconnect', async () => {
 process.send?.({
   origins: Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, server.origin])),
   refusing: refusing.origin,
-  ca: servers.both?.ca ?? '',
+  ca: servers.both.ca ?? '',
 } as ServersReady)

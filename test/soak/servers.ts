@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { createSecureContext, type SecureContext } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 
 /** A server of the run, and what a call to it speaks: `both` offers HTTP/2 and HTTP/1.1, `h1c` is cleartext. */
@@ -33,14 +34,15 @@ export type ServerRequest = 'report'
 export class Servers implements AsyncDisposable {
   readonly origins: Readonly<Record<ServerName, string>>
   readonly refusing: string
-  readonly ca: string
+  /** How to connect: one context for all connections, since to make one costs more than a call. */
+  readonly connect: { readonly secureContext: SecureContext }
   readonly #process: ChildProcess
 
   constructor(process: ChildProcess, { origins, refusing, ca }: ServersReady) {
     this.#process = process
     this.origins = origins
     this.refusing = refusing
-    this.ca = ca
+    this.connect = { secureContext: createSecureContext({ ca }) }
   }
 
   async report(): Promise<ServerReport> {

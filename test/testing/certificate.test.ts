@@ -1,13 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { devCertificate, startServer } from 'roundtripper/testing'
 import { Agent } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { call } from './support.ts'
+
+const certificateModule = new URL('../../src/testing/certificate.ts', import.meta.url).href
 
 describe('devCertificate', () => {
   it('is for localhost, 127.0.0.1 and ::1, with a P-256 key that fits', async () => {
@@ -46,18 +44,17 @@ describe('devCertificate', () => {
   })
 
   it('names the package to install where selfsigned is missing', async () => {
-    // Outside the project, where nothing is installed.
-    const directory = await mkdtemp(join(tmpdir(), 'roundtripper-'))
-    onTestFinished(() => rm(directory, { recursive: true }))
-    await mkdir(join(directory, 'testing'))
-    const source = fileURLToPath(new URL('../../src/testing/certificate.ts', import.meta.url))
-    await cp(source, join(directory, 'testing/certificate.ts'))
-    const script = join(directory, 'run.mjs')
-    await writeFile(
-      script,
-      "import { devCertificate } from './testing/certificate.ts'\nawait devCertificate().catch((error) => console.log(error.message))\n",
-    )
-    const { stdout } = spawnSync(process.execPath, ['--no-warnings', script], { encoding: 'utf8' })
+    // As if nothing were installed: looks for the package from the root of the file system.
+    const script = `
+      import { registerHooks } from 'node:module'
+      registerHooks({ resolve: (name, context, next) =>
+        next(name, name === 'selfsigned' ? { ...context, parentURL: 'file:///' } : context) })
+      const { devCertificate } = await import(${JSON.stringify(certificateModule)})
+      await devCertificate().catch((error) => console.log(error.message))
+    `
+    const { stdout } = spawnSync(process.execPath, ['--no-warnings', '--input-type=module', '--eval', script], {
+      encoding: 'utf8',
+    })
     expect(stdout).toContain('npm install --save-dev selfsigned@5')
   })
 })

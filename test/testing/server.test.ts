@@ -103,9 +103,8 @@ describe.each(wires)('startServer, $protocol', ({ protocol, version }) => {
     const response = await agent.request({ origin: server.origin, path: '/', method: 'GET' })
     // Timers of Node may fire up to a millisecond early.
     expect(performance.now() - startedAt).toBeGreaterThan(28)
-    const headAt = performance.now()
     expect(await response.body.text()).toBe('ab')
-    expect(performance.now() - headAt).toBeGreaterThan(35)
+    expect(performance.now() - startedAt).toBeGreaterThan(66)
   })
 
   it('holds an answer until the test lets it go', async () => {
@@ -152,16 +151,4 @@ describe('the protocols on offer', () => {
     expect(status).toBe(200)
     expect(server.connections.opened).toBe(1)
   })
-})
-
-it('starts a further server within a few milliseconds', async () => {
-  await startPair()
-  const times: number[] = []
-  for (let i = 0; i < 9; i++) {
-    const startedAt = performance.now()
-    const server = await startServer()
-    times.push(performance.now() - startedAt)
-    await server.close()
-  }
-  expect(times.sort((a, b) => a - b)[4]).toBeLessThan(20)
 })

@@ -111,7 +111,7 @@ describe('41: a request', () => {
     ['https://api.example.com:8443', 'api.example.com', 8443],
     ['http://[::1]:8080', '::1', 8080],
     ['https://[2001:db8::2]', '2001:db8::2', 443],
-    [new URL('https://user:password@api.example.com/ignored'), 'api.example.com', 443],
+    [new URL('https://user:password@api.example.com'), 'api.example.com', 443],
     [new URL('http://127.0.0.1:1'), '127.0.0.1', 1],
   ])('to %s', async (origin, address, port) => {
     const attributes = await attributesOf({ origin })
