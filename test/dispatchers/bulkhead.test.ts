@@ -146,14 +146,16 @@ describe.each(protocols)('the bulkhead over $version', ({ protocol }) => {
   it("27: a call's deadline also bounds its wait", async () => {
     const server = await serve({ protocol })
     const layer = bulkhead({ limit: 1, queue: 5 })
-    const chain = chainTo(server, deadline(30), layer)
-    server.script('/', { hang: 'head' })
-    const running = errorOf(call(chain, server.url('/')))
-    const waiting = errorOf(call(chain, server.url('/')))
-    expect(await waiting).toMatchObject({ code: 'ERR_DEADLINE_EXCEEDED' })
-    expect(await running).toMatchObject({ code: 'ERR_DEADLINE_EXCEEDED' })
-    expect(slots(layer, server)).toEqual({ inUse: 0, queued: 0 })
+    const [patient, hurried] = [chainTo(server, layer), chainTo(server, deadline(30), layer)]
+    const held = gate()
+    server.script('/', { hold: held.promise })
+    const running = call(patient, server.url('/'))
+    await server.until(() => server.count('/') === 1)
+    expect(await errorOf(call(hurried, server.url('/')))).toMatchObject({ code: 'ERR_DEADLINE_EXCEEDED' })
+    expect(slots(layer, server)).toEqual({ inUse: 1, queued: 0 })
     expect(server.count('/')).toBe(1)
+    held.open()
+    await running
   })
 
   it("27: an aborted waiter's place is free at once", async () => {
