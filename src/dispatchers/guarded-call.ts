@@ -144,6 +144,10 @@ export class GuardedCall extends Relay implements TimerEntry {
     return this.handOn()
   }
 
+  protected override get isOutermost(): boolean {
+    return this.ownsExchange
+  }
+
   /** All stages have admitted the call. */
   protected handOn(): boolean {
     return this.plan.dispatch(this.opts, this)

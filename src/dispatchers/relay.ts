@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type Dispatcher, errors } from 'undici'
+import { kindOfError } from '../policies/outcome.ts'
 import type { CallScope } from './exchange.ts'
 
 /** A layer as undici knows it. The function it returns has exactly two parameters: undici checks. */
@@ -92,14 +93,20 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     }
   }
 
+  /** Whether the handler is the caller's own, and not that of a layer between two of the kit. */
+  protected get isOutermost(): boolean {
+    return true
+  }
+
   /**
    * The consumer threw: the call ends with that error, as it would in undici. It is given up from here, not by a throw
    * into the layers below: undici's own retry takes such a throw for a failure of the network.
    */
   protected failed(error: unknown): void {
-    const { scope } = this
-    scope.exchange.blameCaller(error)
-    scope.abortedAs ??= 'invalid'
+    const { scope, isOutermost } = this
+    if (isOutermost) scope.exchange.blameCaller(error)
+    // A foreign layer throws where an answer does not suit it; that is its judgement of the server.
+    scope.abortedAs ??= isOutermost ? 'invalid' : kindOfError(error)
     this.stop(error as Error)
   }
 
@@ -159,7 +166,7 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     } catch (error) {
       // A consumer may throw here on purpose (undici's own RetryHandler does) and relies on onResponseError next.
       this.ended = false
-      this.scope.exchange.blameCaller(error)
+      if (this.isOutermost) this.scope.exchange.blameCaller(error)
       this.onResponseError(this, error as Error)
     }
   }
@@ -171,14 +178,26 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
   }
 
   onResponseStarted(): void {
-    this.handler.onResponseStarted?.()
+    try {
+      this.handler.onResponseStarted?.()
+    } catch (error) {
+      this.failed(error)
+    }
   }
 
   onBodySent(chunk: Buffer): void {
-    this.handler.onBodySent?.(chunk)
+    try {
+      this.handler.onBodySent?.(chunk)
+    } catch (error) {
+      this.failed(error)
+    }
   }
 
   onRequestSent(): void {
-    this.handler.onRequestSent?.()
+    try {
+      this.handler.onRequestSent?.()
+    } catch (error) {
+      this.failed(error)
+    }
   }
 }

@@ -25,7 +25,7 @@ function dumped(scenario: Scenario): Scenario | null {
 
 // It passes neither onBodySent nor onRequestSent on.
 function deduplicated(scenario: Scenario): Scenario | null {
-  if (scenario.on?.requestSent !== undefined) return null
+  if (scenario.on?.requestSent !== undefined || scenario.on?.bodySent !== undefined) return null
   const { check: _check, ...rest } = scenario
   return rest
 }
@@ -63,7 +63,7 @@ export const foreigners: readonly Foreign[] = [
     make: () => interceptors.responseError(),
     adapt: (scenario) =>
       scenario.name === '403'
-        ? { name: '403', path: scenario.path, expect: ['start', 'error'], error: true }
+        ? { name: '403', path: scenario.path, expect: ['start', 'error'], error: true, kind: 'clientError' }
         : scenario,
   },
   { name: 'deduplicate', make: () => interceptors.deduplicate(), adapt: deduplicated },

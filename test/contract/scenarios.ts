@@ -276,6 +276,7 @@ const throws: readonly Scenario[] = [
   throwing('data', '/large', ['start', 'head 200', 'data', 'error']),
   throwing('end', '/get', ['start', 'head 200', 'data', 'end', 'error']),
   throwing('requestSent', '/get', ['start', 'error'], { odd: '2' }),
+  throwing('bodySent', '/echo', ['start', 'error'], { odd: '2', method: 'POST', body: () => 'hello' }),
 ]
 
 const oddCalls: readonly Scenario[] = [
