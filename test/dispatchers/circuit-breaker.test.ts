@@ -200,7 +200,7 @@ describe.each(protocols)('the circuit breaker over $version', ({ protocol }) => 
   it('counts timeouts, resets and refused connections, and neither 4xx nor 429 as failures', async () => {
     const server = await serve({ protocol })
     const { layer } = breaker({ minimumCalls: 100 })
-    const chain = chainTo(server, layer, attemptTimeout(30))
+    const chain = chainTo(server, layer, attemptTimeout(400))
     server.script('/', [404, 429, { reset: 'before-head' }, { hang: 'head' }])
     await call(chain, server.url('/'))
     await call(chain, server.url('/'))
