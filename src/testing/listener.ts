@@ -58,7 +58,7 @@ export class Listener {
   readonly #bySocket = new WeakMap<Socket, Connection>()
   #requests = 0
   #port = 0
-  #hold: Promise<() => void> | undefined = undefined
+  #hold: Promise<() => Promise<void>> | undefined = undefined
   #closed = false
 
   constructor(options: ListenerOptions) {
@@ -116,7 +116,7 @@ export class Listener {
     const hold = this.#hold
     this.#hold = undefined
     const release = await hold
-    release?.()
+    await release?.()
   }
 
   async #stop(): Promise<void> {

@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Recording } from './recorded-request.ts'
 import type { Reply } from './reply.ts'
-import type { BodyPart, Echo, StepOptions } from './step.ts'
+import type { Body, BodyPart, Echo, StepOptions } from './step.ts'
 import { callersRead } from './turns.ts'
 
 const filling = Buffer.alloc(1024, 'x')
@@ -52,8 +52,14 @@ function headersOf(step: StepOptions, request: Recording): OutgoingHttpHeaders {
   return headers
 }
 
-function isParts(body: StepOptions['body']): body is Iterable<BodyPart> | AsyncIterable<string | Uint8Array> {
-  return body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array)
+function isParts(body: Body): body is Iterable<BodyPart> | AsyncIterable<string | Uint8Array> {
+  return typeof body !== 'string' && !(body instanceof Uint8Array)
+}
+
+function bodyOf(step: StepOptions, request: Recording, broken: boolean): Body {
+  if (step.echo) return echoOf(request)
+  const { body = '' } = step
+  return broken && !isParts(body) && body.length === 0 ? filling : body
 }
 
 /** Plays a step against one request. */
@@ -92,9 +98,10 @@ async function playHeadAndBody(step: StepOptions, request: Recording, reply: Rep
     reply.head(status, headers, undefined)
     return reply.tunnel()
   }
-  const fault = bodyFault(step, request, reply)
   const bodyless = request.method === 'HEAD' || status === 204 || status === 304
-  const body = step.echo ? echoOf(request) : (step.body ?? (fault === undefined ? '' : filling))
+  // Without a body the head is the whole answer: there is nothing to hang in.
+  const fault = bodyless && step.hang === 'body' ? undefined : bodyFault(step, request, reply)
+  const body = bodyOf(step, request, fault !== undefined)
   const whole = isParts(body) ? undefined : Buffer.from(body)
   if (whole !== undefined && trailers === undefined && status !== 204 && !names.has('content-length')) {
     headers['content-length'] = whole.length

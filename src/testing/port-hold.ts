@@ -4,9 +4,9 @@ import { type AddressInfo, connect, createServer } from 'node:net'
  * Keeps a port of 127.0.0.1 that nobody listens on from being handed to another server or caller, by holding a
  * connection that leaves from it. Where the system does not allow that, the port is merely not held.
  *
- * @returns what lets go of it
+ * @returns what lets go of it, and resolves when it is free
  */
-export async function holdPort(port: number): Promise<() => void> {
+export async function holdPort(port: number): Promise<() => Promise<void>> {
   const anchor = createServer((socket) => socket.on('error', () => {}))
   await new Promise<void>((resolve) => {
     anchor.listen(0, '127.0.0.1', resolve)
@@ -17,9 +17,10 @@ export async function holdPort(port: number): Promise<() => void> {
     holder.once('connect', resolve)
     holder.on('error', () => resolve())
   })
-  return () => {
-    // RST: the port must not linger in TIME_WAIT.
-    holder.resetAndDestroy()
-    anchor.close()
-  }
+  return () =>
+    new Promise((resolve) => {
+      anchor.close(() => resolve())
+      // RST: the port must not linger in TIME_WAIT.
+      holder.resetAndDestroy()
+    })
 }

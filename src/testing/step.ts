@@ -42,7 +42,7 @@ export type FaultPoint = 'before-head' | 'in-body'
 
 /**
  * One answer, or one fault. An `in-body` fault on a body in one piece strikes after its first half, on a body in parts
- * after the last part; where the step has no body, 1 KiB of filling stands in.
+ * after the last part; where the body is empty, 1 KiB of filling stands in.
  */
 export interface StepOptions {
   /**

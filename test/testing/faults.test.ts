@@ -80,10 +80,17 @@ describe.each(wires)('faults, $protocol', (wire) => {
     expect(seen.end).toEqual({ how: 'faulted', rstCode: h2 ? constants.NGHTTP2_CANCEL : undefined })
   })
 
-  it('has something to break where the step has no body', async () => {
-    const seen = await broken({ cut: true }, wire)
+  it.each([undefined, '', Buffer.alloc(0)])('has something to break where the body is %j', async (body) => {
+    const seen = await broken({ cut: true, ...(body !== undefined && { body }) }, wire)
     expect(seen.status).toBe(200)
     expect(seen.code).toBeDefined()
+  })
+
+  it('does not hang in the body of an answer that has none', async () => {
+    const { server, agent } = await startPair({ protocol, respond: { hang: 'body' } })
+    await call(agent, server.url(), { method: 'HEAD' })
+    await call(agent, server.url(), { method: 'HEAD' })
+    expect(await server.requests[1]!.closed).toMatchObject({ how: 'answered' })
   })
 
   it('hangs before the head until the caller gives up', async () => {

@@ -21,6 +21,18 @@ describe.each(wires)('outages, $protocol', ({ protocol }) => {
     }
   })
 
+  it('holds the port while it refuses, so that nobody else is given it', async () => {
+    const server = await startServer({ protocol })
+    onTestFinished(() => server.close())
+    const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
+    const before = sockets()
+    await server.refuseConnections()
+    // Both ends of a connection that leaves from the port.
+    expect(sockets()).toBe(before + 2)
+    await server.resume()
+    while (sockets() > before) await new Promise((resolve) => setImmediate(resolve))
+  })
+
   it('resets the connections it has, and takes new ones', async () => {
     const { server, agent } = await startPair({ protocol, respond: { '*': 200, '/hang': { hang: 'head' } } })
     for (let round = 1; round <= 5; round++) {

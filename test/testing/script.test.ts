@@ -73,6 +73,7 @@ describe.each(versions)('scripts, $protocol', ({ protocol }) => {
       })(),
     }))
     await expect(call(agent, server.url())).rejects.toThrow()
+    expect(await server.requests[0]!.closed).toMatchObject({ how: 'faulted' })
     await expect(server.close()).rejects.toThrow('out of data')
   })
 })

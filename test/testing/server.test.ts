@@ -1,4 +1,7 @@
+import { once } from 'node:events'
 import { connect, constants } from 'node:http2'
+import { connect as connectTcp } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { gate, startServer } from 'roundtripper/testing'
 import { Agent } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -123,6 +126,16 @@ describe.each(wires)('startServer, $protocol', ({ protocol, version }) => {
   })
 })
 
+it('takes a content-length of the step, however it is written', async () => {
+  const { server } = await startPair({ protocol: 'h1c' })
+  server.script('/', { headers: { 'Content-Length': 2, connection: 'close' }, body: 'hi' })
+  const socket = connectTcp(server.port, '127.0.0.1')
+  socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  let text = ''
+  for await (const chunk of socket) text += String(chunk)
+  expect(text.match(/content-length/gi)).toHaveLength(1)
+})
+
 describe('the protocols on offer', () => {
   it('lets the caller choose with both, and refuses a handshake without common ground', async () => {
     const { server } = await startPair()
@@ -133,6 +146,15 @@ describe('the protocols on offer', () => {
     expect(server.requests[0]!.protocol).toBe('1.1')
     await expect(call(http1, onlyH2.url())).rejects.toThrow()
     expect(onlyH2.requests).toHaveLength(0)
+  })
+
+  it('closes on a caller that offers no protocol where only HTTP/2 is spoken', async () => {
+    const { server } = await startPair({ protocol: 'h2' })
+    const socket = connectTls({ port: server.port, host: '127.0.0.1', ca: server.ca })
+    socket.on('error', () => {})
+    socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+    await once(socket, 'close')
+    expect(server.requests).toHaveLength(0)
   })
 
   it('speaks to a plain HTTP/2 session too, and survives a thousand cancelled streams on it', async () => {
