@@ -11,7 +11,8 @@ import { type ClientHttp2Stream, constants } from 'node:http2'
 // - In the midst of close(), the stream says that it is aborted. stream.pipeline(), with which undici sends a body that is
 //   a stream, destroys it then and there, before close() has reset it: the same again.
 //
-// destroy() alone resets the stream at once.
+// destroy() alone resets the stream at once. Only the stream's timer is left running, and undici's (300 s) keeps the stream
+// and the call in memory for as long.
 //
 // Nobody is given the stream, but node:http2 announces it when undici makes it, which is right after undici has told the
 // edge of the request's start. From then on the stream closes as it should.
@@ -41,6 +42,7 @@ function onStreamCreated(message: unknown): void {
   expectedPath = null
   stream.end = end as ClientHttp2Stream['end']
   stream.close = close
+  stream.destroy = destroy
 }
 
 function end(this: ClientHttp2Stream, ...args: unknown[]): ClientHttp2Stream {
@@ -58,4 +60,10 @@ function close(this: ClientHttp2Stream, code: number = NGHTTP2_NO_ERROR, done?: 
   // Without an error code, because CANCEL is held back, and then forgotten, where a callback of the session is running.
   if (done !== undefined) this.once('close', done)
   this.destroy()
+}
+
+function destroy(this: ClientHttp2Stream, error?: Error): ClientHttp2Stream {
+  if (!this.destroyed) this.setTimeout(0)
+  const { destroy: destroyStream } = Object.getPrototypeOf(this) as ClientHttp2Stream
+  return Reflect.apply(destroyStream, this, [error])
 }

@@ -188,11 +188,24 @@ describe.each(protocols)('aborts over HTTP/$version', ({ protocol }) => {
         }
       }
     }
-    expect(server.requests.filter(({ complete }) => complete)).toHaveLength(8)
+    const given = server.requests.filter(({ complete }) => complete)
+    expect(given.map(({ body }) => String(body))).toEqual(Array(8).fill('fine'))
+    for (const { complete, closed } of server.requests) {
+      if (!complete) expect((await closed).how).toBe('aborted')
+    }
   })
 })
 
 describe('a chain without a retry', () => {
+  it('17: where the function that makes the body gives up, no connection is made', async () => {
+    const server = await serve({ protocol: 'h2' })
+    const abort = new AbortController()
+    const body = functionThatAborts(() => abort.abort())
+    await errorOf(call(chainTo(server), server.url(), { method: 'PUT', body, signal: abort.signal }))
+    await turns()
+    expect(server.connections.opened).toBe(0)
+  })
+
   it('17: in a queue an abort settles at once, and nothing is sent', async () => {
     const held = gate()
     const server = await serve({ protocol: 'h2', respond: { '/busy': { hold: held.promise }, '*': 200 } })
