@@ -130,6 +130,10 @@ function connectorOf(options: AgentOptions): Connector {
  */
 export function createAgent(options: AgentOptions = {}): Agent {
   checkOptions('createAgent', options, knownOptions)
+  const connect: unknown = options.connect ?? {}
+  if (typeof connect !== 'object' && typeof connect !== 'function') {
+    throw new TypeError(`createAgent: connect must be an object of options or a function, got ${String(connect)}`)
+  }
   const connections = options.connections ?? agentDefaults.connections
   checkNumber('createAgent: connections', connections, { min: 1, integer: true })
   const keepAliveTimeout = options.keepAliveTimeout ?? agentDefaults.keepAliveTimeout

@@ -17,13 +17,13 @@ interface PendingRequest {
 // option of their own.
 const neverSent: ReadonlySet<string> = new Set(['keep-alive', 'transfer-encoding', 'upgrade'])
 
-function isTrailersOnly(name: string, value: unknown): boolean {
-  return name === 'te' && typeof value === 'string' && value.trim().toLowerCase() === 'trailers'
-}
-
 // As undici writes them.
 function fieldValue(value: unknown): string {
   return Array.isArray(value) ? value.map(fieldValue).join(', ') : `${value ?? ''}`
+}
+
+function isTrailersOnly(name: string, value: unknown): boolean {
+  return name === 'te' && fieldValue(value).trim().toLowerCase() === 'trailers'
 }
 
 /** Headers of one HTTP/1.1 connection that were taken out of a request. */

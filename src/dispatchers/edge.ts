@@ -53,9 +53,17 @@ export class Edge extends GuardedCall {
     const opts = sendableBody(this.opts, scope.exchange)
     // The function that makes the body may have given the call up.
     if (this.ended) return true
-    if (!carriesConnectionHeaders) return plan.dispatch(opts, this)
-    this.taken = new TakenHeaders(scope.origin)
-    return this.taken.dispatch(plan.dispatch, this.taken.takeFrom(opts), this)
+    const { exchange } = scope
+    if (carriesConnectionHeaders) {
+      exchange.takenBy = this
+      this.taken = new TakenHeaders(scope.origin)
+      return this.taken.dispatch(plan.dispatch, this.taken.takeFrom(opts), this)
+    }
+    const { takenBy } = exchange
+    if (takenBy === null || takenBy.ended) return plan.dispatch(opts, this)
+    // What an edge further out took out is put back here, next to the transport.
+    this.taken = takenBy.taken as TakenHeaders
+    return this.taken.dispatch(plan.dispatch, opts, this)
   }
 
   /** Another guard of the kit has the attempt now, further in: its own clock begins when it has let the attempt pass. */
@@ -173,8 +181,6 @@ export class Edge extends GuardedCall {
     this.writing = true
     try {
       exchange.context.runInAsyncScope(tell, this, ...args)
-    } catch (error) {
-      this.failed(error)
     } finally {
       this.writing = false
     }

@@ -219,6 +219,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   backoffMs = 0
   classify: Classify | null = null
   observer: AttemptObserver | null = null
+  /** The outermost edge that took headers of one connection out of the request; see `connection-headers.ts`. */
+  takenBy: Edge | null = null
   /** The tracing layer's own record of the attempt before. */
   previousTrace: object | null = null
   /** The call is over: a dispatch that still carries this exchange (a cache's revalidation) is a call of its own. */

@@ -253,11 +253,7 @@ export class RecordedBody {
 
   private async takeNext(): Promise<void> {
     try {
-      if (this.iterator === null) {
-        // undici is about to write the head, and must not be interrupted: the source may give up the call.
-        await null
-        this.iterator = iterate(this.source)
-      }
+      this.iterator ??= iterate(this.source)
       const { done, value } = await this.iterator.next()
       if (done === true) this.ended = true
       else this.record(bytesOf(await value))

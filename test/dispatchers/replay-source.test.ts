@@ -1,8 +1,9 @@
 import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
-import { bulkhead, retry } from 'roundtripper'
+import { bulkhead, compose, retry } from 'roundtripper'
 import { gate } from 'roundtripper/testing'
+import { Dispatcher } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { recordedBytes } from '../../src/dispatchers/replay.ts'
 import { call, chainTo, errorOf, eventually, protocols, quick, send, serve, turns } from './retry-servers.ts'
@@ -183,4 +184,33 @@ describe.each(protocols)('the source of a body over HTTP/$version', ({ protocol 
       expect((await call(chain, server.url())).status).toBe(200)
     }
   })
+})
+
+/** A transport that leaves the body as it is when a request is given up. */
+class Careless extends Dispatcher {
+  override dispatch(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const controller = {
+      aborted: false,
+      paused: false,
+      reason: null,
+      pause: () => {},
+      resume: () => {},
+      abort: (reason: Error) => handler.onResponseError?.(controller, reason),
+    }
+    handler.onRequestStart?.(controller, null)
+    ;(opts.body as Readable).on('data', () => {})
+    return true
+  }
+}
+
+it.each(sources)('16: %s is closed, whatever the transport does with it', async (_, make) => {
+  const { body, closed } = make()
+  const abort = new AbortController()
+  const chain = compose(new Careless(), retry(quick))
+  const failed = errorOf(send(chain, 'http://127.0.0.1', { method: 'PUT', body, signal: abort.signal }))
+  await eventually(() => recordedBytes() === 10)
+  abort.abort()
+  await failed
+  await closed
+  expect(recordedBytes()).toBe(0)
 })

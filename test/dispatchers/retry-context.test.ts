@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { attemptTimeout, bulkhead, classify, compose, deadline, retry } from 'roundtripper'
+import { attemptTimeout, bulkhead, classify, compose, createAgent, deadline, retry } from 'roundtripper'
 import { gate } from 'roundtripper/testing'
 import type { Dispatcher } from 'undici'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { guard } from '../../src/dispatchers/guard.ts'
 import { call, chainTo, errorOf, protocols, serve, warmChainTo } from './retry-servers.ts'
 
@@ -108,6 +108,23 @@ describe.each(protocols)("the caller's async context over HTTP/$version", ({ pro
     expect(server.count()).toBe(4)
   })
 
+  it('38: is there in a body that is written by whoever opened the connection', async () => {
+    const server = await serve({ protocol })
+    const agent = createAgent({ connections: 1, connect: { ca: server.ca ?? '' } })
+    const chain = compose(agent, retry())
+    onTestFinished(() => chain.destroy())
+    const trail = new Trail()
+    async function* body() {
+      trail.note('generator')
+      yield 'x'
+    }
+    // Both wait for the one connection, and are written when it is there.
+    const opener = store.run('opener', () => call(chain, server.url()))
+    const caller = store.run('caller', () => call(chain, server.url(), { method: 'PUT', body: body() }))
+    await Promise.all([opener, caller])
+    expect(trail.seen).toEqual([['generator', 'caller']])
+  })
+
   it('38: is there in functions that make a body, each time', async () => {
     const server = await serve({ protocol })
     const trail = new Trail()
@@ -160,6 +177,27 @@ describe.each(protocols)("the caller's async context over HTTP/$version", ({ pro
     expect(trail.strangers).toEqual([])
     somebody.abort()
     await other
+  })
+
+  it('38: is there where a deadline ends a call in a queue', async () => {
+    const held = gate()
+    const server = await serve({ protocol, respond: { '/busy': { hold: held.promise }, '*': 200 } })
+    const slots = bulkhead({ limit: 1 })
+    const bound = deadline(25)
+    const ground = chainTo(server)
+    const chain = ground.compose(slots, bound)
+    const busy = store.run('somebody', () => call(ground.compose(slots), server.url('/busy')))
+    await server.until(() => server.count('/busy') === 1)
+    // The timers of a duration are shared: somebody else's call has set them going.
+    const other = store.run('somebody', () => errorOf(call(chain, server.url())))
+    const trail = new Trail()
+    const opts = { origin: server.origin, path: '/', method: 'GET' as const }
+    const error = await store.run('caller', () => dispatchNoting(chain, opts, trail))
+    expect(error).toMatchObject({ code: 'ERR_DEADLINE_EXCEEDED' })
+    expect(trail.strangers).toEqual([])
+    await other
+    held.open()
+    await busy
   })
 
   it('38: is there in the body of a call that waited in a queue', async () => {

@@ -53,6 +53,17 @@ describe.each(protocols)('answers that are not wanted, over HTTP/$version', ({ p
     if (protocol === 'h2') expect(server.connections.opened).toBe(1)
   })
 
+  it('18: it is cancelled after 64 KiB, however long the backoff', async () => {
+    const server = await serve({ protocol, respond: { status: 503, body: endless() } })
+    const chain = chainTo(server, retry({ backoff: 60_000, maxDelay: 60_000 }))
+    const abort = new AbortController()
+    const failed = errorOf(call(chain, server.url(), { signal: abort.signal }))
+    await server.until(() => server.count() === 1)
+    expect((await server.requests[0]?.closed)?.how).toBe('aborted')
+    abort.abort()
+    expect(await failed).toBe(abort.signal.reason)
+  })
+
   it('18: one that stands still is waited for no longer than the backoff', async () => {
     const { step, end } = stalled()
     const server = await serve({ protocol, respond: [step, 200] })

@@ -10,7 +10,7 @@ import {
 } from 'roundtripper'
 import { type BodyPart, gate, type Step } from 'roundtripper/testing'
 import type { Dispatcher } from 'undici'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import {
   call,
   callByFetch,
@@ -25,6 +25,19 @@ import {
   turns,
   warmChainTo,
 } from './retry-servers.ts'
+
+/** Warnings of this kit from now on to the end of the test. */
+function warnings(): Error[] {
+  const seen: Error[] = []
+  const note = (warning: Error) => {
+    if (warning.name === 'RoundtripperWarning') seen.push(warning)
+  }
+  process.on('warning', note)
+  onTestFinished(() => {
+    process.off('warning', note)
+  })
+  return seen
+}
 
 describe.each(protocols)('bodies over HTTP/$version', ({ protocol }) => {
   it('25: bodyTimeout ends a body that stands still while it is read, and frees its slot', async () => {
@@ -73,6 +86,7 @@ describe.each(protocols)('bodies over HTTP/$version', ({ protocol }) => {
       respond: { '/warm': 200, '*': { body: [Buffer.alloc(1_000_000)], hang: 'body' } },
     })
     const chain = await warmChainTo(server, bodyTimeout(30))
+    const seen = warnings()
     const { advance } = stopClock()
     const { body } = await send(chain, server.url())
     await eventually(() => body.readableLength >= body.readableHighWaterMark)
@@ -90,11 +104,13 @@ describe.each(protocols)('bodies over HTTP/$version', ({ protocol }) => {
     expect(error).toBeUndefined()
     await advance(2)
     expect(error).toBeInstanceOf(BodyTimeoutError)
+    expect(seen).toEqual([])
   })
 
   it('25: a body held back before its head came is not late either', async () => {
     const server = await serve({ protocol, respond: { '/warm': 200, '*': { body: 'short' } } })
     const chain = await warmChainTo(server, bodyTimeout(20))
+    const seen = warnings()
     const { advance } = stopClock()
     let controller: Dispatcher.DispatchController | undefined
     let head = false
@@ -122,6 +138,7 @@ describe.each(protocols)('bodies over HTTP/$version', ({ protocol }) => {
     await advance(1_000)
     controller?.resume()
     expect(await ended).toBe('short')
+    expect(seen).toEqual([])
   })
 
   it('25: a body that comes after the attempt timeout and the deadline is whole, also after a retry', async () => {
