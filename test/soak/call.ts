@@ -45,6 +45,12 @@ export class Call {
     return null
   }
 
+  /** How far it has come, in words. */
+  get progress(): string {
+    const { phase, sends, headSeen, over, aborted } = this
+    return `phase ${phase}, ${this.#place}, ${sends} sends, head ${headSeen}, over ${over}, aborted ${aborted}`
+  }
+
   mistake(text: string): void {
     const { id, way, server, method, body, steps, abort, throwsIn } = this.plan
     const planned = [

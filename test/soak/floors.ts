@@ -2,7 +2,10 @@ import { abortPhases } from './plan.ts'
 import { serverFaults } from './steps.ts'
 import type { Tally } from './tally.ts'
 
-/** A share of all calls that the run must reach, or it has not shown what it is for. */
+/**
+ * A share of all calls that the run must reach, or it has not shown what it is for. (Of a protocol: of the calls that
+ * came to a server.)
+ */
 export interface Floor {
   readonly group: string
   readonly name: string
@@ -20,13 +23,18 @@ export const floors: readonly Floor[] = [
   ...[...Object.keys(serverFaults), ...callerFaults].map((name) => ({ group: 'fault', name, share: 0.01 })),
 ]
 
+function baseOf(tally: Tally, group: string): number {
+  if (group !== 'protocol') return tally.get('calls', 'all')
+  return tally.entries(group).reduce((sum, [, count]) => sum + count, 0)
+}
+
 /** The floors that a run has stayed below, in words. */
 export function belowFloors(tally: Tally): string[] {
-  const all = tally.get('calls', 'all')
   return floors.flatMap(({ group, name, share }) => {
     const count = tally.get(group, name)
-    if (count >= share * all) return []
-    return `${group} ${name}: ${count} of ${all} calls, at least ${share * 100} % are wanted`
+    const base = baseOf(tally, group)
+    if (count >= share * base) return []
+    return `${group} ${name}: ${count} of ${base} calls, at least ${share * 100} % are wanted`
   })
 }
 
@@ -34,13 +42,12 @@ const groups = ['calls', 'way', 'form', 'ending', 'protocol', 'body', 'fault', '
 // Counted by chain, or as such, and not by call.
 const absolute = new Set(['form', 'ending', 'layer', 'held'])
 
-/** All counts, one a line; shares are of all calls. */
+/** All counts, one a line. */
 export function table(tally: Tally): string[] {
-  const all = Math.max(1, tally.get('calls', 'all'))
   return groups.flatMap((group) =>
     tally.entries(group).map(([name, count]) => {
       const floor = floors.find((known) => known.group === group && known.name === name)
-      const share = absolute.has(group) ? '' : `${((100 * count) / all).toFixed(1)} %`
+      const share = absolute.has(group) ? '' : `${((100 * count) / Math.max(1, baseOf(tally, group))).toFixed(1)} %`
       const wanted = floor === undefined ? '' : `(at least ${floor.share * 100} %)`
       return `${group.padEnd(9)} ${name.padEnd(22)} ${String(count).padStart(9)} ${share.padStart(8)}  ${wanted}`.trimEnd()
     }),

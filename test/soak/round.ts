@@ -112,7 +112,7 @@ export class Round {
     clearTimeout(watchdog)
     clearTimeout(giveUp)
     if (result === null) {
-      call.mistake(`did not end within ${longestCall} ms (phase ${call.phase}, ${call.sends} sends)`)
+      call.mistake(`did not end within ${longestCall} ms (${call.progress})`)
     } else {
       this.#judge(call, result, startedBeforeClose)
     }

@@ -48,6 +48,9 @@ export function checkResult(call: Call, chain: ChainSpec, result: Result): strin
   const name = nameOfError(error)
   if (name !== undefined) return name
   const root = rootOf(error)
+  const { code } = (root ?? {}) as { code?: unknown }
+  // undici's own redirect and retry send a body again that cannot be sent again: the kit says so.
+  if (code === 'ERR_INVALID_REQUEST' && (spliced || holds(chain, 'undici redirect'))) return code
   call.mistake(`an error nobody expects: ${root instanceof Error ? root.stack : String(root)}`)
   return 'unexpected error'
 }
