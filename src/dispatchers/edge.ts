@@ -102,8 +102,10 @@ export class Edge extends GuardedCall {
 
   override resume(): void {
     super.resume()
+    // The transport may have had more to give at once, and the consumer may have held it back again.
+    if (this.paused || this.ended || !this.headSeen || !this.isInnermost) return
     const { bodyTimers } = this.scope
-    if (this.headSeen && bodyTimers !== null && this.isInnermost && !this.ended) this.arm(bodyTimers)
+    if (bodyTimers !== null) this.arm(bodyTimers)
   }
 
   override onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {

@@ -183,9 +183,10 @@ export abstract class CallScope implements Scope {
     if (aborted !== null && aborted !== 'timeout') return aborted
     const status = statusOfError(error)
     if (status !== undefined) return kindOfStatus(status)
-    if (exchange.isCallersFault(error)) return 'invalid'
     // A policy's own timeout (cockatiel's) has no code of ours.
     const kind = aborted ?? kindOfError(error)
+    // An agent that is destroyed destroys the bodies it was sending with the same error.
+    if (kind !== 'closed' && exchange.isCallersFault(error)) return 'invalid'
     if (kind !== 'networkError' && kind !== 'timeout') return kind
     return exchange.kindOf(undefined, undefined, error, kind)
   }

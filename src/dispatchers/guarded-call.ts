@@ -154,6 +154,8 @@ export class GuardedCall extends Relay implements TimerEntry {
   }
 
   protected arm(timers: TimerLane, now = performance.now()): void {
+    // An entry that waits in two lanes would tie both lists together.
+    if (this.timers !== timers) this.disarm()
     this.timers = timers
     timers.add(this, now)
   }
@@ -333,6 +335,8 @@ export class GuardedCall extends Relay implements TimerEntry {
     headers: IncomingHttpHeaders,
     message?: string,
   ): void {
+    // undici's retry passes on the early hints of a further attempt although the first one's head has gone up already.
+    if (status < 200 && this.headSeen) return
     if (status >= 200 && !this.ended && !this.settled) {
       this.headSeen = true
       // Held back before there was anything to hold back.

@@ -74,6 +74,13 @@ function beginStream(source: Readable): void {
   else begun.add(source)
 }
 
+// undici's redirect() and retry() wrap an iterable before they send it again, but hand on the bare one at first: that it
+// has been read, the wrapper does not know.
+function wrappedBy(source: Source): unknown {
+  const key = Object.getOwnPropertySymbols(source).find(({ description }) => description === 'abstracted request body')
+  return key === undefined ? undefined : (source as unknown as Record<symbol, unknown>)[key]
+}
+
 function iterate(source: Source): SourceIterator {
   if (isNodeStream(source)) {
     beginStream(source)
@@ -91,6 +98,8 @@ function iterate(source: Source): SourceIterator {
   }
   const { [Symbol.asyncIterator]: asyncIterate, [Symbol.iterator]: syncIterate } = source as AsyncIterable<unknown> &
     Iterable<unknown>
+  const wrapped = wrappedBy(source)
+  if (wrapped !== undefined && isOneShot(wrapped)) beginOnce(wrapped)
   const iterator = asyncIterate?.call(source) ?? syncIterate.call(source)
   if ((iterator as object) === source) beginOnce(source)
   return iterator
