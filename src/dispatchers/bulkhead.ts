@@ -54,7 +54,7 @@ export function bulkhead(options: BulkheadOptions = {}): BulkheadLayer {
   const { unreadBodyTimeout: unread, ...slots } = options
   checkBulkhead(slots)
   const policy = perOrigin('bulkhead', () => new Bulkhead(slots))
-  const stage = { ...policy, unreadBodyTimeout: checkUnreadBodyTimeout('bulkhead', unread) }
+  const stage = { ...policy, fuses: true, unreadBodyTimeout: checkUnreadBodyTimeout('bulkhead', unread) }
   const layer = stageLayer({ name: 'bulkhead', stages: [stage] })
   const state = () => {
     const views: Record<string, BulkheadView> = {}

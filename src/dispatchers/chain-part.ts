@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici'
-import type { CallKeeper, Stage } from './guarded-call.ts'
+import type { CallKeeper, Stage } from './call-plan.ts'
 import type { Layer } from './relay.ts'
 
 /** Makes the dispatch function of a layer together with the run of stages directly above it. */

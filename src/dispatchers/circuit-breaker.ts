@@ -37,7 +37,7 @@ export interface CircuitBreakerLayer extends Layer {
 export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBreakerLayer {
   checkCircuitBreaker(options)
   const policy = perOrigin('circuitBreaker', (origin) => new CircuitBreaker(options, origin))
-  const layer = stageLayer({ name: 'circuitBreaker', stages: [policy] })
+  const layer = stageLayer({ name: 'circuitBreaker', stages: [{ ...policy, fuses: true }] })
   const state = () => {
     const views: Record<string, CircuitView> = {}
     for (const [origin, breaker] of policy.origins) {

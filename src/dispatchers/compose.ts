@@ -1,11 +1,12 @@
-import { Dispatcher, errors } from 'undici'
+import { Agent, BalancedPool, Client, Dispatcher, errors, Pool } from 'undici'
 import { assertHandler } from './assert-handler.ts'
+import type { CallKeeper, KeptCall, Stage } from './call-plan.ts'
 import { type ChainBuilder, type ChainPart, chainPartOf } from './chain-part.ts'
 import { checkChain } from './check-chain.ts'
 import { isOverEdge, markOverEdge } from './edge.ts'
 import type { ScopedOptions } from './exchange.ts'
+import { notePlainTransport } from './fused-plan.ts'
 import { guardDispatch, withEdge } from './guard.ts'
-import type { CallKeeper, GuardedCall, Stage } from './guarded-call.ts'
 import type { Layer } from './relay.ts'
 
 /** What `compose` takes: layers, lists of layers, and nothing (`null`, `undefined`, `false`), which is left out. */
@@ -53,6 +54,14 @@ function originOfDispatcher(dispatcher: Dispatcher): string | null | undefined {
   return told
 }
 
+// Nothing of the kit can be below one of these, so no scope has to travel through it. (A subclass, or one whose dispatch
+// has been replaced, may hold a chain.)
+const plainTransports: ReadonlySet<unknown> = new Set([Agent, Pool, Client, BalancedPool])
+
+function isPlainTransport(dispatcher: Dispatcher): boolean {
+  return plainTransports.has(dispatcher.constructor) && !Object.hasOwn(dispatcher, 'dispatch')
+}
+
 function foldStages(stages: readonly Stage[], dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
   if (stages.length > 0) return guardDispatch(stages, dispatch, null)
   return isOverEdge(dispatch) ? dispatch : withEdge(dispatch)
@@ -98,7 +107,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   readonly origin: string | null | undefined
   private readonly through: Dispatcher['dispatch']
   private readonly parts: readonly (ChainPart | undefined)[]
-  private first: GuardedCall | null = null
+  private first: KeptCall | null = null
   private closing: Promise<void> | null = null
   private destroying: Promise<void> | null = null
   private onIdle: (() => void) | null = null
@@ -116,6 +125,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   // is there in any case: it keeps the calls for close() and destroy(), and gives the consumer one controller.
   private build(layers: readonly Layer[]): Dispatcher['dispatch'] {
     let dispatch: Dispatcher['dispatch'] = this.inner.dispatch.bind(this.inner)
+    if (isPlainTransport(this.inner)) notePlainTransport(dispatch)
     let run: Stage[] = []
     let build: ChainBuilder | null = null
     const fold = (): Dispatcher['dispatch'] => {
@@ -235,14 +245,14 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
     })
   }
 
-  begun(call: GuardedCall): void {
+  begun(call: KeptCall): void {
     const first = this.first
     call.nextCall = first
     if (first !== null) first.previousCall = call
     this.first = call
   }
 
-  ended(call: GuardedCall): void {
+  ended(call: KeptCall): void {
     const { previousCall: previous, nextCall: next } = call
     if (previous !== null) previous.nextCall = next
     else if (this.first === call) this.first = next

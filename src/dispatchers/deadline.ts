@@ -11,7 +11,7 @@ import type { Layer } from './relay.ts'
 export const defaultDeadline = 30_000
 
 /** The running time of one call. */
-class RunningDeadline implements Permit, TimerEntry {
+export class RunningDeadline implements Permit, TimerEntry {
   timerAt = 0
   timerNext: TimerEntry | null = null
   timerPrev: TimerEntry | null = null
@@ -65,5 +65,5 @@ export function deadline(duration: number = defaultDeadline): Layer {
     exchange.deadlineAt = Math.min(exchange.deadlineAt, now + duration)
     return new RunningDeadline(call, timers, now)
   }
-  return stageLayer({ name: 'deadline', duration, stages: [{ name: 'deadline', acquire }] })
+  return stageLayer({ name: 'deadline', duration, stages: [{ name: 'deadline', acquire, deadlineTimers: timers }] })
 }

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { AttemptTimeoutError, BodyTimeoutError } from '../policies/errors.ts'
 import { abortTransport } from './abort-transport.ts'
+import type { Begun, CallPlan } from './call-plan.ts'
 import { TakenHeaders } from './connection-headers.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { peerOf } from './peers.ts'
@@ -64,6 +65,15 @@ export class Edge extends GuardedCall {
     // What an edge further out took out is put back here, next to the transport.
     this.taken = takenBy.taken as TakenHeaders
     return this.taken.dispatch(plan.dispatch, opts, this)
+  }
+
+  /** Is in the place of a fused call that is under way; its clock has run since `clockSince`, 0 where none runs. */
+  override takeOver(begun: Begun, clockSince = 0): void {
+    super.takeOver(begun)
+    const { scope } = this
+    scope.edge = this
+    const timers = begun.headSeen ? scope.bodyTimers : scope.attemptTimers
+    if (clockSince > 0 && timers !== null) this.arm(timers, clockSince)
   }
 
   /** Another guard of the kit has the attempt now, further in: its own clock begins when it has let the attempt pass. */
@@ -209,12 +219,23 @@ export class Edge extends GuardedCall {
 }
 
 const edged = new WeakSet<Dispatcher['dispatch']>()
+const edgePlans = new WeakMap<Dispatcher['dispatch'], CallPlan>()
 const overEdge = new WeakSet<Dispatcher['dispatch']>()
 
 /** Notes that `dispatch` is the kit's own, and ends in an edge. */
 export function markEdged(dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
   edged.add(dispatch)
   return dispatch
+}
+
+/** Notes that `dispatch` is an edge, and nothing more. */
+export function notePlanOfEdge(dispatch: Dispatcher['dispatch'], plan: CallPlan): void {
+  edgePlans.set(dispatch, plan)
+}
+
+/** The plan of a dispatch that is an edge, and nothing more. */
+export function planOfEdge(dispatch: Dispatcher['dispatch']): CallPlan | undefined {
+  return edgePlans.get(dispatch)
 }
 
 /** Whether `dispatch` is the kit's own, and ends in an edge. */

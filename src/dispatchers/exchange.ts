@@ -29,7 +29,14 @@ export interface CallOptions {
 /** Dispatch options as they are between two layers of the kit. */
 export interface ScopedOptions extends Dispatcher.DispatchOptions {
   readonly resilience?: CallOptions
-  [kScope]?: CallScope
+  [kScope]?: ScopeHolder
+}
+
+/** What travels under {@link kScope}: a scope, or what makes one when somebody asks for it. */
+export interface ScopeHolder {
+  /** The call is over: a dispatch that still carries it (a cache's revalidation) is a call of its own. */
+  readonly callIsOver: boolean
+  readonly asScope: CallScope
 }
 
 /**
@@ -69,7 +76,7 @@ class JudgedOutcome implements Outcome {
 }
 
 /** What one verdict is about: the call itself, or one of its attempts. Layers of the kit share it; see {@link Scope}. */
-export abstract class CallScope implements Scope {
+export abstract class CallScope implements Scope, ScopeHolder {
   abstract readonly exchange: Exchange
   readonly number: number
   readonly origin: string
@@ -112,6 +119,14 @@ export abstract class CallScope implements Scope {
     this.number = number
     this.origin = origin
     this.beganAt = beganAt
+  }
+
+  get callIsOver(): boolean {
+    return this.exchange.done
+  }
+
+  get asScope(): CallScope {
+    return this
   }
 
   get signal(): AbortSignal {
@@ -202,8 +217,14 @@ const judgements: ReadonlySet<unknown> = new Set<OutcomeKind>([
   'timeout',
 ])
 
+/** The verdict on a head that {@link headKind} calls a success. */
+export function successOf(status: number, headers: IncomingHttpHeaders, headMs: number): Outcome {
+  return new JudgedOutcome('success', 'head', status, headers, undefined, headMs)
+}
+
+/** The default judgement of a response head. */
 // A gRPC server answers 200 and tells in grpc-status what became of the call; a trailers-only answer has it in its head.
-function headKind(status: number, headers: IncomingHttpHeaders): OutcomeKind {
+export function headKind(status: number, headers: IncomingHttpHeaders): OutcomeKind {
   const grpcStatus = headers['grpc-status']
   if (grpcStatus === '14') return 'serverError'
   if (grpcStatus === '8') return 'throttled'
@@ -224,7 +245,6 @@ export class Exchange extends CallScope implements ExchangeScope {
   takenBy: Edge | null = null
   /** The tracing layer's own record of the attempt before. */
   previousTrace: object | null = null
-  /** The call is over: a dispatch that still carries this exchange (a cache's revalidation) is a call of its own. */
   done = false
   /** Callbacks of a connection run in the context of whoever opened it; what is the caller's runs in this one. */
   readonly context: AsyncResource
@@ -235,13 +255,14 @@ export class Exchange extends CallScope implements ExchangeScope {
   runningAt: number
   private callersError: unknown = undefined
 
-  constructor(opts: Dispatcher.DispatchOptions) {
-    super(0, originOf(opts), performance.now())
-    this.runningAt = this.beganAt
+  /** `context`: that of a call which has begun already, at `beganAt`. */
+  constructor(opts: Dispatcher.DispatchOptions, beganAt = performance.now(), context: AsyncResource | null = null) {
+    super(0, originOf(opts), beganAt)
+    this.runningAt = beganAt
     this.method = opts.method
     this.path = opts.path
     this.query = opts.query
-    this.context = new AsyncResource('roundtripper.exchange', contextOptions)
+    this.context = context ?? newContext()
   }
 
   get exchange(): Exchange {
@@ -296,6 +317,11 @@ export class Exchange extends CallScope implements ExchangeScope {
 
 const contextOptions = { requireManualDestroy: true }
 
+/** The caller's async context, for all that is called later. */
+export function newContext(): AsyncResource {
+  return new AsyncResource('roundtripper.exchange', contextOptions)
+}
+
 class ObserverPair implements AttemptObserver {
   readonly first: AttemptObserver
   readonly second: AttemptObserver
@@ -317,45 +343,12 @@ class ObserverPair implements AttemptObserver {
 
 /** The scope a dispatch belongs to, or `null` where the layer is the first of the kit that it meets. */
 export function scopeOf(opts: Dispatcher.DispatchOptions): CallScope | null {
-  const scope = (opts as ScopedOptions)[kScope]
-  return scope === undefined || scope.exchange.done ? null : scope
-}
-
-/**
- * A further hop of a call or attempt, on another origin: a redirect between two layers of the kit has sent it there.
- * What is kept per origin is then the other one's; the verdict is the call's as before.
- */
-class Hop extends CallScope {
-  readonly exchange: Exchange
-  private readonly from: CallScope
-
-  constructor(from: CallScope, origin: string) {
-    super(from.number, origin, from.exchange.now())
-    this.exchange = from.exchange
-    this.from = from
-    this.attemptTimers = from.attemptTimers
-    this.bodyTimers = from.bodyTimers
-    this.traceId = from.traceId
-    this.spanId = from.spanId
-    this.trace = from.trace
-  }
-
-  override tellHead(): void {
-    this.from.adopt(this)
-  }
-}
-
-/** The options of a dispatch that belongs to `scope`: as they are, or with a scope of their own on another origin. */
-export function onHop(given: ScopedOptions, scope: CallScope): ScopedOptions {
-  const origin = originOf(given)
-  // dns() writes an address in place of the name, and says so by the servername.
-  const isSame =
-    origin === scope.origin || origin === '' || (given as { servername?: unknown }).servername !== undefined
-  return isSame ? given : withScope(given, new Hop(scope, origin))
+  const holder = (opts as ScopedOptions)[kScope]
+  return holder === undefined || holder.callIsOver ? null : holder.asScope
 }
 
 /** A copy of the options that carries `scope`; the caller's own are never changed. */
-export function withScope(opts: Dispatcher.DispatchOptions, scope: CallScope): ScopedOptions {
+export function withScope(opts: Dispatcher.DispatchOptions, scope: ScopeHolder): ScopedOptions {
   // In two steps: a literal with spread and symbol is five times slower on options that have the symbol already.
   const copy: ScopedOptions = { ...opts }
   copy[kScope] = scope

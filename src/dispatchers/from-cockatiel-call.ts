@@ -3,11 +3,11 @@ import { BulkheadPolicy, type IDefaultPolicyContext, RetryPolicy, TaskCancelledE
 import type { Dispatcher } from 'undici'
 import type { Outcome } from '../policies/outcome.ts'
 import { mayEverHelp, type RetryRefusal, refusalToRepeat } from '../policies/retry.ts'
+import type { CallPlan } from './call-plan.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
 import { HeldAttempt } from './from-cockatiel-attempt.ts'
 import { type CockatielPolicy, isA, kindOfRefusal, type PolicyParts } from './from-cockatiel-policy.ts'
 import { Slot } from './from-cockatiel-slot.ts'
-import type { CallPlan } from './guarded-call.ts'
 import { RepeatingCall } from './repeating-call.ts'
 import { replayDefaults, watchBody } from './replay.ts'
 

@@ -1,13 +1,14 @@
 import type { Dispatcher } from 'undici'
 import { PerOrigin } from '../policies/per-origin.ts'
 import { assertHandler } from './assert-handler.ts'
+import { CallPlan } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import { markEdged } from './edge.ts'
-import { Exchange, kScope, onHop, scopeOf } from './exchange.ts'
+import { Exchange, scopeOf } from './exchange.ts'
 import { CockatielCall, type PolicySource } from './from-cockatiel-call.ts'
 import { type CockatielPolicy, PolicyParts } from './from-cockatiel-policy.ts'
 import { guardDispatch, withEdge } from './guard.ts'
-import { CallPlan } from './guarded-call.ts'
+import { onHop, scopeOn } from './hop.ts'
 import type { Layer } from './relay.ts'
 import { unreadBodyTimeout } from './unread-body.ts'
 
@@ -64,7 +65,7 @@ function throughPolicy(plan: CallPlan, source: PolicySource): Dispatcher['dispat
     const scope = scopeOf(given)
     if (scope !== null) {
       const opts = onHop(given, scope)
-      return new CockatielCall(plan, source, opts, handler, opts[kScope] ?? scope, false).enter()
+      return new CockatielCall(plan, source, opts, handler, scopeOn(opts, scope), false).enter()
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)

@@ -1,10 +1,12 @@
 import type { Dispatcher } from 'undici'
 import type { Policy, Scope } from '../policies/policy.ts'
 import { assertHandler } from './assert-handler.ts'
+import { type CallKeeper, CallPlan, type Stage } from './call-plan.ts'
 import { type ChainPart, layerOf } from './chain-part.ts'
-import { Edge, isEdged, isOverEdge, markEdged } from './edge.ts'
-import { Exchange, kScope, onHop, scopeOf, withScope } from './exchange.ts'
-import { type CallKeeper, CallPlan, GuardedCall, type Stage } from './guarded-call.ts'
+import { Edge, isEdged, isOverEdge, markEdged, notePlanOfEdge } from './edge.ts'
+import { Exchange, scopeOf, withScope } from './exchange.ts'
+import { GuardedCall } from './guarded-call.ts'
+import { onHop, scopeOn } from './hop.ts'
 import type { Layer } from './relay.ts'
 
 /** The dispatch function of a run of stages. Makes the exchange where this is the first layer of the kit. */
@@ -15,7 +17,9 @@ export function guardDispatch(
   name = 'guard',
 ): Dispatcher['dispatch'] {
   const plan = new CallPlan(stages, inner, keeper, isOverEdge(inner))
-  const dispatch = isEdged(inner) ? throughGuard(plan) : throughEdge(plan)
+  const isEdge = !isEdged(inner)
+  const dispatch = isEdge ? throughEdge(plan) : throughGuard(plan)
+  if (isEdge) notePlanOfEdge(dispatch, plan)
   return markEdged(Object.defineProperty(dispatch, 'name', { value: name }))
 }
 
@@ -26,7 +30,7 @@ function throughGuard(plan: CallPlan): Dispatcher['dispatch'] {
     const scope = scopeOf(given)
     if (scope !== null) {
       const opts = onHop(given, scope)
-      return new GuardedCall(plan, opts, handler, opts[kScope] ?? scope, false).enter()
+      return new GuardedCall(plan, opts, handler, scopeOn(opts, scope), false).enter()
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
@@ -41,7 +45,7 @@ function throughEdge(plan: CallPlan): Dispatcher['dispatch'] {
     const scope = scopeOf(given)
     if (scope !== null) {
       const opts = onHop(given, scope)
-      return new Edge(plan, opts, handler, opts[kScope] ?? scope, false).enter()
+      return new Edge(plan, opts, handler, scopeOn(opts, scope), false).enter()
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)

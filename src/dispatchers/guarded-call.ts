@@ -3,88 +3,28 @@ import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { lane, type TimerEntry, type TimerLane } from '../policies/clock.ts'
 import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
-import type { Permit, Policy, Waiting } from '../policies/policy.ts'
+import type { Permit, Waiting } from '../policies/policy.ts'
+import { type Answer, type Begun, type CallPlan, isWaiting, type KeptCall, shorter } from './call-plan.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
 import { Relay } from './relay.ts'
 import { watchBody } from './replay.ts'
 import { warnBodyUnread } from './unread-body.ts'
 
-/**
- * What the kit's own layers may do beyond a {@link Policy}: change the request (`call.opts`), give up the call they
- * admitted, and have what they hold given back when nobody reads the body.
- */
-export interface Stage {
-  readonly name?: string
-  acquire?(scope: CallScope, call: GuardedCall): Answer
-  /** Bounds every attempt below up to its head; the edge counts. */
-  readonly attemptTimers?: TimerLane
-  /** Bounds the time between two pieces of a body; the edge counts. */
-  readonly bodyTimers?: TimerLane
-  /** Milliseconds after which a body that nobody reads no longer holds the permit; 0: it holds it for ever. */
-  readonly unreadBodyTimeout?: number
-}
-
-/** Who keeps the calls of a composed dispatcher, for close() and destroy(). */
-export interface CallKeeper {
-  begun(call: GuardedCall): void
-  ended(call: GuardedCall): void
-}
-
-/** What all calls of one run of stages share. */
-export class CallPlan {
-  readonly stages: readonly Required<Pick<Stage, 'acquire'>>[]
-  readonly attemptTimers: TimerLane | null
-  readonly bodyTimers: TimerLane | null
-  readonly unreadBodyTimeout: number
-  readonly dispatch: Dispatcher['dispatch']
-  readonly keeper: CallKeeper | null
-  /** A foreign layer lies between this guard and the edge that meets the transport. */
-  readonly overEdge: boolean
-
-  constructor(stages: readonly Stage[], dispatch: Dispatcher['dispatch'], keeper: CallKeeper | null, overEdge = false) {
-    // What is the same for every call is worked out here; only what decides is asked call by call.
-    this.stages = stages.filter((stage): stage is Required<Stage> => stage.acquire !== undefined)
-    this.attemptTimers = shortest(stages.map((stage) => stage.attemptTimers))
-    this.bodyTimers = shortest(stages.map((stage) => stage.bodyTimers))
-    this.dispatch = dispatch
-    this.keeper = keeper
-    this.overEdge = overEdge
-    const bounds = stages.map((stage) => stage.unreadBodyTimeout ?? 0).filter((bound) => bound > 0)
-    this.unreadBodyTimeout = bounds.length === 0 ? 0 : Math.min(...bounds)
-  }
-}
-
-function shorter(known: TimerLane | null, other: TimerLane): TimerLane {
-  return known === null || other.duration < known.duration ? other : known
-}
-
-function shortest(lanes: readonly (TimerLane | undefined)[]): TimerLane | null {
-  let found: TimerLane | null = null
-  for (const one of lanes) if (one !== undefined) found = shorter(found, one)
-  return found
-}
-
 const noPermits: never[] = []
-
-type Answer = ReturnType<Policy['acquire']>
-
-function isWaiting(answer: NonNullable<Answer>): answer is PromiseLike<Permit | null> | Waiting {
-  return typeof (answer as Waiting).then === 'function'
-}
 
 /**
  * One call, or attempt, on its way through a run of adjacent policies: asks each for admission, tells each what became
  * of it. One object serves them all, whatever their number; it is also the relay that lets the call be given up while it
  * waits in a queue.
  */
-export class GuardedCall extends Relay implements TimerEntry {
+export class GuardedCall extends Relay implements TimerEntry, KeptCall {
   timerAt = 0
   timerNext: TimerEntry | null = null
   timerPrev: TimerEntry | null = null
   /** What is handed on; a stage may replace it, never change it. */
   opts: ScopedOptions
-  previousCall: GuardedCall | null = null
-  nextCall: GuardedCall | null = null
+  previousCall: KeptCall | null = null
+  nextCall: KeptCall | null = null
 
   /** The final head has come. */
   protected headSeen = false
@@ -115,6 +55,27 @@ export class GuardedCall extends Relay implements TimerEntry {
     plan.keeper?.begun(this)
   }
 
+  /** Is from now on in the place of a fused call. */
+  takeOver({ admitted, permits, context, inner, paused, headSeen, settled }: Begun): void {
+    this.admitted = admitted
+    for (const permit of permits) this.permits[this.held++] = permit
+    this.context = context
+    this.inner = inner
+    this.paused = paused
+    this.headSeen = headSeen
+    this.settled = settled
+  }
+
+  /** Goes on with the answer of the last stage that was asked: a place in a queue. */
+  goOnInQueue(waiting: Waiting | PromiseLike<Permit | null>): boolean {
+    return this.queue(waiting)
+  }
+
+  /** Goes on with the answer of the last stage that was asked: a refusal. */
+  goOnRefused(error: unknown): boolean {
+    return this.refused(error)
+  }
+
   /** Goes on with the stage after those already passed; hands the request on when there is none left. */
   enter(): boolean {
     const { stages, attemptTimers, bodyTimers } = this.plan
@@ -124,7 +85,7 @@ export class GuardedCall extends Relay implements TimerEntry {
     if (attemptTimers !== null) scope.attemptTimers = shorter(scope.attemptTimers, attemptTimers)
     if (bodyTimers !== null) scope.bodyTimers = shorter(scope.bodyTimers, bodyTimers)
     while (this.admitted < stages.length) {
-      const stage = stages[this.admitted++] as Required<Stage>
+      const stage = stages[this.admitted++] as (typeof stages)[number]
       let answer: Answer
       try {
         answer = stage.acquire(scope, this)

@@ -102,7 +102,7 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
    * The consumer threw: the call ends with that error, as it would in undici. It is given up from here, not by a throw
    * into the layers below: undici's own retry takes such a throw for a failure of the network.
    */
-  protected failed(error: unknown): void {
+  failed(error: unknown): void {
     const { scope, isOutermost } = this
     if (isOutermost) scope.exchange.blameCaller(error)
     // A foreign layer throws where an answer does not suit it; that is its judgement of the server.

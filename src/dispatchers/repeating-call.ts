@@ -1,8 +1,9 @@
 import type { Dispatcher } from 'undici'
 import type { Outcome } from '../policies/outcome.ts'
 import type { Attempt } from './attempt.ts'
+import type { CallPlan } from './call-plan.ts'
 import { type CallScope, kScope, type ScopedOptions, withScope } from './exchange.ts'
-import { type CallPlan, GuardedCall } from './guarded-call.ts'
+import { GuardedCall } from './guarded-call.ts'
 import { headerOf } from './headers.ts'
 import { type RecordedBody, recordBody } from './replay.ts'
 
@@ -89,7 +90,7 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
   }
 
   // A copy each time: a foreign layer may write to what it is handed. The one made for this very call serves the first.
-  private optsFor(attempt: A): ScopedOptions {
+  protected optsFor(attempt: A): ScopedOptions {
     const { opts } = this
     if (opts !== this.copy) return withScope(opts, attempt)
     this.opts = this.given

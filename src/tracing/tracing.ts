@@ -1,8 +1,9 @@
 import { type Tracer, type TracerProvider, trace } from '@opentelemetry/api'
 import { checkUnreadBodyTimeout } from '../dispatchers/bulkhead.ts'
+import type { Stage } from '../dispatchers/call-plan.ts'
 import type { CallScope } from '../dispatchers/exchange.ts'
 import { stageLayer } from '../dispatchers/guard.ts'
-import type { GuardedCall, Stage } from '../dispatchers/guarded-call.ts'
+import type { GuardedCall } from '../dispatchers/guarded-call.ts'
 import type { Layer } from '../dispatchers/relay.ts'
 import { unreadBodyTimeout } from '../dispatchers/unread-body.ts'
 import { checkBoolean, checkFunction, checkOptions } from '../policies/options.ts'
@@ -82,8 +83,12 @@ class Tracing implements Stage, TraceSettings {
     this.#given = options.tracerProvider
   }
 
+  isIdle(now: number): boolean {
+    return this.#given === undefined && !hasSdk(now)
+  }
+
   acquire(scope: CallScope, call: GuardedCall): Permit | null {
-    if ((this.#given === undefined && !hasSdk(scope.exchange.now())) || isTraced(scope)) return null
+    if (this.isIdle(scope.exchange.now()) || isTraced(scope)) return null
     try {
       return CallTrace.begin(this.#tracer(), this, scope, call)
     } catch (error) {

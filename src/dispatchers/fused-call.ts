@@ -1,0 +1,394 @@
+import type { AsyncResource } from 'node:async_hooks'
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import type { TimerEntry, TimerLane } from '../policies/clock.ts'
+import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
+import type { Permit } from '../policies/policy.ts'
+import type { Attempt } from './attempt.ts'
+import { type Answer, isWaiting, type KeptCall } from './call-plan.ts'
+import { RunningDeadline } from './deadline.ts'
+import { Edge } from './edge.ts'
+import {
+  type CallScope,
+  Exchange,
+  headKind,
+  newContext,
+  originOf,
+  type ScopedOptions,
+  type ScopeHolder,
+  successOf,
+  withScope,
+} from './exchange.ts'
+import type { FusedPlan } from './fused-plan.ts'
+import type { GuardedCall } from './guarded-call.ts'
+import { protocolOfHead } from './protocol.ts'
+import { RetriedCall } from './retried-call.ts'
+import { expectUpload } from './upload-stream.ts'
+
+type Controller = Dispatcher.DispatchController
+type RawHeaders = Exclude<Controller['rawHeaders'], undefined>
+
+/** What a fused call is taken apart into. */
+interface Parts {
+  readonly outer: RetriedCall
+  readonly attempt: Attempt
+  readonly edge: Edge
+}
+
+const noPermits: readonly Permit[] = []
+
+/**
+ * The standard chain in one object: the call, its first attempt, the guards above and below retry, and the edge. What a
+ * call holds while it waits for its answer is what it costs, and almost every call is one attempt that succeeds.
+ *
+ * It only knows that way. Whatever else happens (a refusal, a queue, an error, a status that is no success, an abort, a
+ * timer, a body that is held back), it takes itself apart into the objects that every other chain is made of, as far as
+ * they would have come by then, and hands on all that follows. So there is one set of rules, and one place for it.
+ */
+export class FusedCall
+  implements Dispatcher.DispatchHandler, Dispatcher.DispatchController, TimerEntry, KeptCall, ScopeHolder
+{
+  timerAt = 0
+  timerNext: TimerEntry | null = null
+  timerPrev: TimerEntry | null = null
+  previousCall: KeptCall | null = null
+  nextCall: KeptCall | null = null
+  /** What its permits may ask of the attempt's scope. */
+  readonly origin: string
+  readonly beganAt: number
+  headAt = 0
+  paused = false
+
+  private readonly plan: FusedPlan
+  private readonly given: ScopedOptions
+  private readonly handler: Dispatcher.DispatchHandler
+  private readonly asyncContext: AsyncResource
+  private context: object | null = null
+  private inner: Controller | null = null
+  private timers: TimerLane | null = null
+  private asked = 0
+  private permit: Permit | null = null
+  private secondPermit: Permit | null = null
+  private notes: Map<string, string | number | boolean> | null = null
+  private outcome: Outcome | null = null
+  private parts: Parts | null = null
+  // The dispatch still runs synchronously: in the caller's async context, and at the time it began.
+  private running = true
+  private sent = false
+  private settled = false
+  private ended = false
+
+  constructor(plan: FusedPlan, given: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, now: number) {
+    this.origin = originOf(given)
+    this.beganAt = now
+    this.plan = plan
+    this.given = given
+    this.handler = handler
+    this.asyncContext = newContext()
+    plan.keeper.begun(this)
+  }
+
+  /** Asks the stages, and hands the request on. */
+  enter(): boolean {
+    const accepted = this.admit() && this.launch()
+    this.running = false
+    if (this.parts !== null) this.parts.outer.scope.exchange.runningAt = 0
+    return accepted
+  }
+
+  private admit(): boolean {
+    const { stages } = this.plan.inner
+    while (this.asked < stages.length) {
+      const stage = stages[this.asked++] as (typeof stages)[number]
+      let answer: Answer
+      try {
+        answer = stage.acquire(this as unknown as CallScope, this as unknown as GuardedCall)
+      } catch (error) {
+        return this.apart().edge.goOnRefused(error)
+      }
+      if (answer === null || answer === undefined) continue
+      if (isWaiting(answer)) return this.apart().edge.goOnInQueue(answer)
+      if (this.permit === null) this.permit = answer
+      else this.secondPermit = answer
+    }
+    return true
+  }
+
+  private launch(): boolean {
+    // It waits in a queue, or has been refused.
+    if (this.parts !== null) return true
+    const { plan } = this
+    const { headTimers } = plan
+    this.context = {}
+    try {
+      this.handler.onRequestStart?.(this, this.context)
+    } catch (error) {
+      this.apart().outer.failed(error)
+    }
+    // The consumer has given the call up.
+    if (this.parts !== null) return true
+    if (headTimers !== null) this.arm(headTimers, this.beganAt)
+    try {
+      return plan.inner.dispatch(plan.isPlain ? this.given : withScope(this.given, this), this)
+    } catch (error) {
+      this.onResponseError(null, error as Error)
+      return true
+    }
+  }
+
+  // What a scope is asked for by the stages that may be fused.
+
+  note(name: string, value: string | number | boolean): void {
+    this.notes ??= new Map()
+    this.notes.set(name, value)
+  }
+
+  get callIsOver(): boolean {
+    return this.ended || this.parts?.outer.scope.exchange.done === true
+  }
+
+  /** Somebody below is a chain of its own. */
+  get asScope(): CallScope {
+    return this.apart().attempt
+  }
+
+  /** The objects of every other chain, in this one's place from now on. */
+  private apart(): Parts {
+    this.parts ??= this.takeApart()
+    return this.parts
+  }
+
+  private takeApart(): Parts {
+    const { plan, beganAt, context, inner, paused, outcome } = this
+    const headSeen = outcome !== null
+    const clockSince = this.clockSince()
+    this.disarm()
+    const exchange = new Exchange(this.given, beganAt, this.asyncContext)
+    const outer = new RetriedCall(plan.outer, plan.retry, this.given, this.handler, exchange, true)
+    const { attempt, opts } = outer.adoptFirst()
+    const edge = new Edge(plan.inner, opts, attempt, attempt, false)
+    plan.keeper.ended(this)
+
+    attempt.attemptTimers = plan.inner.attemptTimers
+    attempt.bodyTimers = plan.inner.bodyTimers
+    attempt.notes = this.notes
+    attempt.sent = this.sent
+    if (context !== null) attempt.startedAt = beganAt
+    if (headSeen) {
+      attempt.headAt = this.headAt
+      attempt.outcome = outcome
+      attempt.protocol = protocolOfHead(inner, outcome.headers)
+      outer.commit(attempt)
+    }
+    const common = { context, paused, headSeen, settled: this.settled }
+    const above = this.deadlineOf(outer, headSeen)
+    outer.takeOver({
+      ...common,
+      admitted: plan.outer.stages.length,
+      permits: above,
+      inner: context === null ? null : edge,
+    })
+    attempt.inner = outer.inner
+    edge.takeOver({ ...common, admitted: this.asked, permits: this.permits, inner }, context === null ? 0 : clockSince)
+    if (!this.running) exchange.runningAt = 0
+    return { outer, attempt, edge }
+  }
+
+  private get permits(): readonly Permit[] {
+    if (this.permit === null) return noPermits
+    return this.secondPermit === null ? [this.permit] : [this.permit, this.secondPermit]
+  }
+
+  private deadlineOf(outer: RetriedCall, headSeen: boolean): readonly Permit[] {
+    const { deadlineTimers } = this.plan
+    if (deadlineTimers === null) return noPermits
+    outer.scope.exchange.deadlineAt = this.beganAt + deadlineTimers.duration
+    return headSeen ? noPermits : [new RunningDeadline(outer, deadlineTimers, this.beganAt)]
+  }
+
+  /** Since when the clock runs that the edge has to go on with: the attempt's, or the body's. */
+  private clockSince(): number {
+    if (this.outcome === null) return this.beganAt
+    const { bodyTimers } = this.plan.inner
+    if (bodyTimers === null) return 0
+    // Taken out of its lane already, by the lane itself: it is due.
+    return (this.timerAt === 0 ? performance.now() : this.timerAt) - bodyTimers.duration
+  }
+
+  private arm(timers: TimerLane, now: number): void {
+    this.timers = timers
+    timers.add(this, now)
+  }
+
+  private disarm(): void {
+    if (this.timers === null) return
+    this.timers.remove(this)
+    this.timers = null
+  }
+
+  /** The entries that take this one's place are due, and next in the lane. */
+  onTimer(): void {
+    this.apart()
+  }
+
+  // The controller that the consumer has.
+
+  get aborted(): boolean {
+    return this.parts?.outer.aborted === true
+  }
+
+  get reason(): Error | null {
+    return this.parts === null ? null : this.parts.outer.reason
+  }
+
+  get rawHeaders(): RawHeaders {
+    return this.inner?.rawHeaders ?? null
+  }
+
+  set rawHeaders(value: RawHeaders) {
+    if (this.inner !== null) this.inner.rawHeaders = value
+  }
+
+  get rawTrailers(): RawHeaders {
+    return this.inner?.rawTrailers ?? null
+  }
+
+  set rawTrailers(value: RawHeaders) {
+    if (this.inner !== null) this.inner.rawTrailers = value
+  }
+
+  pause(): void {
+    if (this.parts === null && this.outcome === null) {
+      this.paused = true
+      this.inner?.pause()
+    } else if (!this.ended) {
+      this.apart().outer.pause()
+    }
+  }
+
+  resume(): void {
+    if (this.parts !== null) {
+      this.parts.outer.resume()
+      return
+    }
+    this.paused = false
+    this.inner?.resume()
+  }
+
+  abort(reason: Error): void {
+    if (!this.ended) this.apart().outer.stop(reason)
+  }
+
+  abortAs(kind: OutcomeKind, reason: Error): void {
+    if (!this.ended) this.apart().outer.abortAs(kind, reason)
+  }
+
+  // The handler that the transport has.
+
+  onRequestStart(controller: Controller, context: object | null): void {
+    if (this.parts !== null) {
+      this.parts.edge.onRequestStart(controller, context)
+      return
+    }
+    this.inner = controller
+    this.sent = true
+    if (this.paused) controller.pause()
+    if (context !== null && context !== this.context) Object.assign(this.context as object, context)
+    const { body, path } = this.given
+    if (body !== null && body !== undefined) expectUpload(path)
+  }
+
+  onRequestUpgrade(controller: Controller, status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
+    if (!this.ended) this.apart().edge.onRequestUpgrade(controller, status, headers, socket)
+  }
+
+  onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders, message?: string): void {
+    if (this.ended) return
+    // Whatever is no plain success is for others to judge.
+    if (this.parts !== null || this.paused || status < 200 || headKind(status, headers) !== 'success') {
+      this.apart().edge.onResponseStart(controller, status, headers, message)
+      return
+    }
+    this.inner = controller
+    this.disarm()
+    this.noteHead(controller, status, headers)
+    if (this.running) this.tellHead(status, headers, message)
+    else this.asyncContext.runInAsyncScope(this.tellHead, this, status, headers, message)
+  }
+
+  private noteHead(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
+    const { bodyTimers } = this.plan.inner
+    this.headAt = this.running ? this.beganAt : performance.now()
+    this.outcome = successOf(status, headers, this.headAt - this.beganAt)
+    // Made-up heads are remembered as such when they are seen.
+    if (!this.plan.isPlain) protocolOfHead(controller, headers)
+    if (bodyTimers !== null) this.arm(bodyTimers, this.headAt)
+  }
+
+  private tellHead(status: number, headers: IncomingHttpHeaders, message: string | undefined): void {
+    const outcome = this.outcome as Outcome
+    const scope = this as unknown as CallScope
+    this.permit?.head?.(outcome, scope)
+    this.secondPermit?.head?.(outcome, scope)
+    if (status === 204 || status === 304 || this.given.method === 'HEAD') this.settle()
+    try {
+      this.handler.onResponseStart?.(this, status, headers, message)
+    } catch (error) {
+      this.apart().outer.failed(error)
+    }
+  }
+
+  private settle(): void {
+    if (this.settled) return
+    this.settled = true
+    const outcome = this.outcome as Outcome
+    const scope = this as unknown as CallScope
+    this.secondPermit?.settle(outcome, scope)
+    this.permit?.settle(outcome, scope)
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (this.parts !== null) this.parts.edge.onResponseData(controller, chunk)
+    else if (this.running) this.tellData(chunk)
+    else {
+      this.timers?.add(this, performance.now())
+      this.asyncContext.runInAsyncScope(this.tellData, this, chunk)
+    }
+  }
+
+  private tellData(chunk: Buffer): void {
+    if (this.ended) return
+    try {
+      this.handler.onResponseData?.(this, chunk)
+    } catch (error) {
+      this.apart().outer.failed(error)
+    }
+  }
+
+  onResponseEnd(controller: Controller, trailers: IncomingHttpHeaders): void {
+    if (this.parts !== null || this.outcome === null) this.apart().edge.onResponseEnd(controller, trailers)
+    else if (this.running) this.tellEnd(trailers)
+    else this.asyncContext.runInAsyncScope(this.tellEnd, this, trailers)
+  }
+
+  private tellEnd(trailers: IncomingHttpHeaders): void {
+    if (this.ended) return
+    this.ended = true
+    this.disarm()
+    // Free before the consumer hears of the end: it may send its next request from there.
+    this.settle()
+    try {
+      this.handler.onResponseEnd?.(this, trailers)
+    } catch (error) {
+      // A consumer may throw here on purpose (undici's own RetryHandler does) and relies on onResponseError next.
+      this.handler.onResponseError?.(this, error as Error)
+    } finally {
+      this.plan.keeper.ended(this)
+    }
+  }
+
+  onResponseError(controller: Controller | null, error: Error): void {
+    if (!this.ended) this.apart().edge.onResponseError(controller, error)
+  }
+}

@@ -1,0 +1,40 @@
+import { CallScope, type Exchange, kScope, originOf, type ScopedOptions, withScope } from './exchange.ts'
+
+/**
+ * A further hop of a call or attempt, on another origin: a redirect between two layers of the kit has sent it there.
+ * What is kept per origin is then the other one's; the verdict is the call's as before.
+ */
+class Hop extends CallScope {
+  readonly exchange: Exchange
+  private readonly from: CallScope
+
+  constructor(from: CallScope, origin: string) {
+    super(from.number, origin, from.exchange.now())
+    this.exchange = from.exchange
+    this.from = from
+    this.attemptTimers = from.attemptTimers
+    this.bodyTimers = from.bodyTimers
+    this.traceId = from.traceId
+    this.spanId = from.spanId
+    this.trace = from.trace
+  }
+
+  override tellHead(): void {
+    this.from.adopt(this)
+  }
+}
+
+/** The options of a dispatch that belongs to `scope`: as they are, or with a scope of their own on another origin. */
+export function onHop(given: ScopedOptions, scope: CallScope): ScopedOptions {
+  const origin = originOf(given)
+  // dns() writes an address in place of the name, and says so by the servername.
+  const isSame =
+    origin === scope.origin || origin === '' || (given as { servername?: unknown }).servername !== undefined
+  return isSame ? given : withScope(given, new Hop(scope, origin))
+}
+
+/** The scope that {@link onHop} has put on the options, or else the one they came with. */
+export function scopeOn(opts: ScopedOptions, given: CallScope): CallScope {
+  const own = opts[kScope]
+  return own instanceof CallScope ? own : given
+}

@@ -1,0 +1,125 @@
+import type { Dispatcher } from 'undici'
+import type { Backoff } from '../policies/backoff.ts'
+import type { Outcome } from '../policies/outcome.ts'
+import type { RetryContext, RetryPolicy, RetryRefusal, RetryRequest } from '../policies/retry.ts'
+import { Attempt } from './attempt.ts'
+import type { CallPlan } from './call-plan.ts'
+import { failByDeadline } from './deadline.ts'
+import type { CallScope, ScopedOptions } from './exchange.ts'
+import { eachHeader } from './headers.ts'
+import { RepeatingCall } from './repeating-call.ts'
+
+/** What all calls of one retry() share. */
+export interface RetryPlan {
+  readonly policy: RetryPolicy
+  readonly replayLimit: number
+  readonly asksUser: boolean
+}
+
+/**
+ * One call and all its attempts, of which at most one is under way. It is the guard of the stages above it as well: they
+ * are asked once a call, then the first attempt is sent.
+ */
+export class RetriedCall extends RepeatingCall implements RetryContext {
+  attempt = 0
+  backoff: Backoff | null = null
+  refusal: RetryRefusal | null = null
+
+  private readonly repeat: RetryPlan
+  private timer: NodeJS.Timeout | undefined = undefined
+  private dueAt = 0
+
+  constructor(
+    plan: CallPlan,
+    repeat: RetryPlan,
+    given: ScopedOptions,
+    handler: Dispatcher.DispatchHandler,
+    scope: CallScope,
+    owns: boolean,
+  ) {
+    super(plan, given, handler, scope, owns)
+    this.repeat = repeat
+  }
+
+  get idempotent(): boolean {
+    return this.marked || this.repeat.policy.marks(() => requestOf(this.opts, this.scope.origin))
+  }
+
+  protected override handOn(): boolean {
+    const { policy, replayLimit } = this.repeat
+    if (policy.maxAttempts > 1) this.recordBody(replayLimit)
+    return this.send(0)
+  }
+
+  /** The first attempt, and its options, where a fused call has sent it already. */
+  adoptFirst(): { readonly attempt: Attempt; readonly opts: ScopedOptions } {
+    const attempt = new Attempt(this, this.scope.exchange, this.scope)
+    this.attempt++
+    this.current = attempt
+    return { attempt, opts: this.optsFor(attempt) }
+  }
+
+  private send(backoffBefore: number): boolean {
+    const attempt = new Attempt(this, this.scope.exchange, this.scope)
+    attempt.backoffBefore = backoffBefore
+    this.attempt++
+    return this.dispatchAttempt(attempt)
+  }
+
+  /** Whether an outcome is the call's; if not, the next attempt is on its way. */
+  accepts(attempt: Attempt, outcome: Outcome): boolean {
+    if (this.committed || this.ended || this.aborted) return true
+    if (outcome.kind === 'success' && !this.repeat.asksUser) return true
+    const { policy } = this.repeat
+    const delay = this.scope.exchange.context.runInAsyncScope(policy.decide, policy, outcome, this)
+    if (delay < 0) {
+      if (this.refusal !== null && outcome.kind !== 'success') this.scope.note('retry.refusal', this.refusal)
+      return true
+    }
+    attempt.discarded = true
+    this.scope.queuedMs += attempt.queuedMs
+    this.rewindBody()
+    this.backOff(delay)
+    return false
+  }
+
+  private backOff(delay: number): void {
+    this.scope.exchange.backoffMs += delay
+    this.dueAt = performance.now() + delay
+    this.timer = setTimeout(wake, Math.ceil(delay), this, delay)
+  }
+
+  /** The backoff is over. */
+  wake(delay: number): void {
+    const early = this.dueAt - performance.now()
+    if (early > 0) {
+      // setTimeout may be a fraction of a millisecond early, and what a server asked for is not to be cut short.
+      this.timer = setTimeout(wake, Math.ceil(early), this, delay)
+      return
+    }
+    this.timer = undefined
+    this.current?.giveUp(new Error('the answer is not wanted'))
+    const { exchange } = this.scope
+    if (this.remaining > 0) exchange.run(this.send, this, delay)
+    // The process stood still for so long that the time is up.
+    else failByDeadline(this, exchange.deadlineAt - exchange.beganAt)
+  }
+
+  override stop(reason: Error): void {
+    clearTimeout(this.timer)
+    super.stop(reason)
+  }
+}
+
+// A function of its own, so that the timer holds no closure.
+function wake(call: RetriedCall, delay: number): void {
+  call.wake(delay)
+}
+
+function requestOf(opts: ScopedOptions, origin: string): RetryRequest {
+  const headers: Record<string, string | readonly string[] | undefined> = {}
+  eachHeader(opts.headers, (name, value) => {
+    if (value !== null && value !== undefined) headers[name.toLowerCase()] = Array.isArray(value) ? value : `${value}`
+  })
+  return { method: opts.method, origin, path: opts.path, headers }
+}
