@@ -65,6 +65,11 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'guard', make: (books) => [guard(books.admits())] },
   { name: 'guard (promise)', make: (books) => [guard(books.waits())] },
   {
+    // Untraced and unlogged: one object serves a call while all goes well.
+    name: 'standard (fused)',
+    make: () => standard({ tracing: false, retry: quickRetry, circuitBreaker: calm, bulkhead: slots }),
+  },
+  {
     name: 'standard',
     make: (books) =>
       standard({

@@ -23,9 +23,10 @@ export type LayerName = (typeof layerNames)[number]
 
 /**
  * How the layers become a dispatcher: adjacent ones folded into one guard, each in a guard of its own because a foreign
- * interceptor stands between every two, or by undici's `agent.compose`.
+ * interceptor stands between every two, or by undici's `agent.compose`. `single` is the standard chain, or some of it,
+ * without a probe between: only then one object serves a call.
  */
-export const forms = ['fused', 'unfused', 'composed'] as const
+export const forms = ['fused', 'unfused', 'composed', 'single'] as const
 export type Form = (typeof forms)[number]
 
 /** One chain, drawn by chance. Durations are milliseconds. */
@@ -97,14 +98,22 @@ function drawLayers(random: SeededRandom): LayerName[] {
   return random.chance(0.4) ? chosen : shuffled(random, chosen)
 }
 
+const singleShare = 0.2
+const mayBeSingle: readonly LayerName[] = ['deadline', 'circuitBreaker', 'bulkhead', 'attemptTimeout', 'bodyTimeout']
+
+function drawSingle(random: SeededRandom): LayerName[] {
+  return layerNames.filter((name) => name === 'retry' || (mayBeSingle.includes(name) && random.chance(0.7)))
+}
+
 /** A chain by chance: layers, positions and settings. */
 export function drawChain(random: SeededRandom): ChainSpec {
-  const layers = drawLayers(random)
+  const isSingle = random.chance(singleShare)
+  const layers = isSingle ? drawSingle(random) : drawLayers(random)
   const allowH2 = random.chance(0.9)
   const has = (name: LayerName) => layers.includes(name)
   const waits = has('bulkhead') || has('tracing') || has('logging')
   return {
-    form: random.pick(forms),
+    form: isSingle ? 'single' : random.pick(forms.slice(0, 3)),
     layers,
     deadline: random.integer(200, 400),
     attemptTimeout: random.integer(80, 160),

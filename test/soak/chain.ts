@@ -74,6 +74,10 @@ export class Instruments {
     this.spans = new CountedSpans(around.keeps)
     this.records = new CountedRecords(around.keeps)
     const { listeners } = around
+    if (spec.form === 'single') {
+      this.layers.push(...spec.layers.map((name) => this.#make(name)))
+      return
+    }
     this.#probe('outer', listeners.outer)
     for (const name of spec.layers) {
       if (name === 'bulkhead') this.#probe('above bulkhead', listeners.aboveBulkhead)
@@ -148,7 +152,7 @@ export class Instruments {
     const { minimumCalls, openFor, probes } = this.#spec
     const { now } = this.#around
     const options: CircuitBreakerOptions = { minimumCalls, openFor, probes, window: 400, ...(now && { now }) }
-    if (minimumCalls % 2 === 0) return circuitBreaker(options)
+    if (minimumCalls % 2 === 0 || this.#spec.form === 'single') return circuitBreaker(options)
     const policy = perOrigin('circuitBreaker', (origin) => new CircuitBreaker(options, origin))
     this.breakers.push(policy)
     return guard(policy)
@@ -189,6 +193,7 @@ export class Instruments {
 export function assemble(agent: Agent, { form }: Pick<ChainSpec, 'form'>, layers: readonly Layer[]): Dispatcher {
   switch (form) {
     case 'fused':
+    case 'single':
       return new ChainDispatcher(agent, layers)
     case 'unfused':
       return new ChainDispatcher(

@@ -45,10 +45,6 @@ class CheckedHandler implements Dispatcher.DispatchHandler {
     this.#handler.onRequestUpgrade?.(controller, status, headers, socket)
   }
 
-  onResponseStarted(): void {
-    this.#handler.onResponseStarted?.()
-  }
-
   onResponseStart(
     controller: Dispatcher.DispatchController,
     status: number,
@@ -90,14 +86,6 @@ class CheckedHandler implements Dispatcher.DispatchHandler {
     this.#expect(error instanceof Error, `onResponseError with ${String(error)}`)
     this.#over()
     this.#handler.onResponseError?.(controller, error)
-  }
-
-  onBodySent(chunk: Buffer): void {
-    this.#handler.onBodySent?.(chunk)
-  }
-
-  onRequestSent(): void {
-    this.#handler.onRequestSent?.()
   }
 
   #over(): void {

@@ -68,12 +68,14 @@ export function draw<T extends string>(random: SeededRandom, shares: Partial<Rec
 }
 
 function drawAbort(random: SeededRandom, chain: ChainSpec): AbortPhase | null {
+  // Without probes nobody knows of a call that it waits in a queue, or for its answer.
+  if (chain.form === 'single') return draw<AbortPhase>(random, { dispatch: 0.025, 'in body': 0.05 }) ?? null
   return (
     draw<AbortPhase>(random, {
       dispatch: 0.025,
       'before head': 0.04,
       'in body': 0.05,
-      queue: holds(chain, 'bulkhead') ? 0.13 : 0,
+      queue: holds(chain, 'bulkhead') ? 0.2 : 0,
       backoff: holds(chain, 'retry') ? 0.1 : 0,
     }) ?? null
   )
@@ -113,6 +115,11 @@ function drawServer(random: SeededRandom, chain: ChainSpec, steps: readonly Step
   return steps.some((step) => sessionFaults.includes(step)) || random.chance(0.1) ? 'h2' : 'both'
 }
 
+function drawGiveUp(random: SeededRandom, chain: ChainSpec, abort: AbortPhase | null, unread: boolean): number {
+  if (chain.form === 'single' && abort === null && !unread && random.chance(0.2)) return random.integer(1, 12)
+  return chain.bounds.head && chain.bounds.body ? 0 : 250
+}
+
 /** A call by chance, fit for a chain. */
 export function drawCall(random: SeededRandom, id: number, chain: ChainSpec): CallPlan {
   const way = draw<Way>(random, { dispatch: 0.5, request: 0.3 }) ?? 'fetch'
@@ -129,7 +136,6 @@ export function drawCall(random: SeededRandom, id: number, chain: ChainSpec): Ca
       }) ?? 'GET')
   const cacheable = method === 'GET' && abort === null && !unread && holds(chain, 'undici cache') && random.chance(0.3)
   const steps = drawSteps(random, abort, unread)
-  const bounded = chain.bounds.head && chain.bounds.body
   const throws = way === 'dispatch' && abort === null && !unread && random.chance(0.06)
   return {
     id,
@@ -143,7 +149,7 @@ export function drawCall(random: SeededRandom, id: number, chain: ChainSpec): Ca
     cacheable,
     abort,
     abortAfter: random.integer(0, 2),
-    giveUp: bounded ? 0 : 250,
+    giveUp: drawGiveUp(random, chain, abort, unread),
     unread: unread ? 2 * chain.unreadBodyTimeout : 0,
     throwsIn: throws ? random.pick(callbacks) : null,
   }
