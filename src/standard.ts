@@ -32,7 +32,7 @@ export interface StandardOptions {
   /** @default {} */
   readonly bulkhead?: BulkheadOptions | false
   /** Milliseconds for each attempt, up to the response head.
-   * @default 10_000 */
+   * @default 10_000, or a third of a deadline below 30_000 */
   readonly attemptTimeout?: number | false
   /** Milliseconds between two pieces of a body that is being read.
    * @default 30_000 */
@@ -61,6 +61,12 @@ const parts = [
   'bodyTimeout',
 ] as const
 
+// So that a slow attempt leaves room for another one, whatever the deadline is.
+function attemptTimeoutWithin(deadlineMs: number | false | undefined): number {
+  if (typeof deadlineMs !== 'number') return defaultAttemptTimeout
+  return Math.max(1, Math.min(defaultAttemptTimeout, Math.ceil(deadlineMs / 3)))
+}
+
 /** `undefined` takes the default, `false` leaves the part out. */
 function part<T>(given: T | false | undefined, make: (options?: T) => Layer): Layer[] {
   if (given === false) return []
@@ -83,7 +89,7 @@ export function standard(options: StandardOptions = {}): Layer[] {
     part(options.retry, retry),
     part(options.circuitBreaker, circuitBreaker),
     part(options.bulkhead, bulkhead),
-    part(options.attemptTimeout, attemptTimeout),
+    part(options.attemptTimeout ?? attemptTimeoutWithin(options.deadline), attemptTimeout),
     part(options.bodyTimeout, bodyTimeout),
   ].flat()
 }

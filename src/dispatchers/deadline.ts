@@ -42,7 +42,7 @@ export function failByDeadline(call: GuardedCall, duration: number): void {
   const { origin, exchange } = call.scope
   const error = new DeadlineExceededError(
     `No response head from ${origin} within ${Math.round(duration)} ms, ${exchange.attempts} attempts and all waits counted`,
-    { origin, cause: exchange.outcome?.error },
+    { origin, cause: exchange.outcome?.error ?? exchange.lastError },
   )
   exchange.abortedAs ??= 'deadline'
   exchange.context.runInAsyncScope(call.abortAs, call, 'deadline', error)

@@ -67,13 +67,13 @@ export class Edge extends GuardedCall {
     return this.taken.dispatch(plan.dispatch, opts, this)
   }
 
-  /** Is in the place of a fused call that is under way; its clock has run since `clockSince`, 0 where none runs. */
-  override takeOver(begun: Begun, clockSince = 0): void {
+  /** Is in the place of a fused call that is under way; its clock has run since `clockSince`. */
+  override takeOver(begun: Begun, clockSince: number | null = null): void {
     super.takeOver(begun)
     const { scope } = this
     scope.edge = this
     const timers = begun.headSeen ? scope.bodyTimers : scope.attemptTimers
-    if (clockSince > 0 && timers !== null) this.arm(timers, clockSince)
+    if (clockSince !== null && timers !== null) this.arm(timers, clockSince)
   }
 
   /** Another guard of the kit has the attempt now, further in: its own clock begins when it has let the attempt pass. */

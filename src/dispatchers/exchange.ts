@@ -243,6 +243,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   observer: AttemptObserver | null = null
   /** The outermost edge that took headers of one connection out of the request; see `connection-headers.ts`. */
   takenBy: Edge | null = null
+  /** The error of the last attempt that was given up for another one. */
+  lastError: unknown = undefined
   /** The tracing layer's own record of the attempt before. */
   previousTrace: object | null = null
   done = false

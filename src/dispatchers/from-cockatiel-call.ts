@@ -233,6 +233,7 @@ export class CockatielCall extends RepeatingCall<HeldAttempt> {
   }
 
   private letGo(attempt: HeldAttempt): void {
+    this.scope.exchange.lastError = attempt.answer?.error
     this.scope.queuedMs += attempt.queuedMs
     attempt.discard()
     this.rewindBody()

@@ -190,7 +190,10 @@ export class FusedCall
       inner: context === null ? null : edge,
     })
     attempt.inner = outer.inner
-    edge.takeOver({ ...common, admitted: this.asked, permits: this.permits, inner }, context === null ? 0 : clockSince)
+    edge.takeOver(
+      { ...common, admitted: this.asked, permits: this.permits, inner },
+      context === null ? null : clockSince,
+    )
     if (!this.running) exchange.runningAt = 0
     return { outer, attempt, edge }
   }
@@ -208,10 +211,10 @@ export class FusedCall
   }
 
   /** Since when the clock runs that the edge has to go on with: the attempt's, or the body's. */
-  private clockSince(): number {
+  private clockSince(): number | null {
     if (this.outcome === null) return this.beganAt
     const { bodyTimers } = this.plan.inner
-    if (bodyTimers === null) return 0
+    if (bodyTimers === null) return null
     // Taken out of its lane already, by the lane itself: it is due.
     return (this.timerAt === 0 ? performance.now() : this.timerAt) - bodyTimers.duration
   }

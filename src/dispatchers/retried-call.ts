@@ -77,6 +77,7 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
       return true
     }
     attempt.discarded = true
+    this.scope.exchange.lastError = outcome.error
     this.scope.queuedMs += attempt.queuedMs
     this.rewindBody()
     this.backOff(delay)
