@@ -57,6 +57,7 @@ export class CallDispatcher {
 class HeadWatcher implements Dispatcher.DispatchHandler {
   readonly #handler: Dispatcher.DispatchHandler
   readonly #call: CallDispatcher
+  #headSeen = false
 
   constructor(handler: Dispatcher.DispatchHandler, call: CallDispatcher) {
     this.#handler = handler
@@ -87,6 +88,7 @@ class HeadWatcher implements Dispatcher.DispatchHandler {
     message?: string,
   ): void {
     this.#call.protocol = protocolOfHead(controller, headers)
+    this.#headSeen = status >= 200
     this.#handler.onResponseStart?.(controller, status, headers, message)
   }
 
@@ -99,6 +101,9 @@ class HeadWatcher implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
-    this.#handler.onResponseError?.(controller, error)
+    // undici's fetch listens to the body some promises after it has the head. An error that comes with the head is lost
+    // on it, and whoever reads the body waits for ever.
+    if (this.#headSeen) setImmediate(() => this.#handler.onResponseError?.(controller, error))
+    else this.#handler.onResponseError?.(controller, error)
   }
 }
