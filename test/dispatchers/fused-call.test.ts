@@ -13,8 +13,8 @@ import {
 } from 'roundtripper'
 import { type ServerOptions, type Step, startServer } from 'roundtripper/testing'
 import { Dispatcher } from 'undici'
-import { describe, expect, it, onTestFinished } from 'vitest'
-import { eventually, protocols, turns } from './retry-servers.ts'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { eventually, protocols, stopClock, turns } from './retry-servers.ts'
 
 type Options = Omit<Partial<Dispatcher.DispatchOptions>, 'body'> & { readonly body?: unknown }
 
@@ -71,6 +71,8 @@ interface Case {
   readonly opts?: Options
   readonly calls?: number
   readonly act?: Act
+  /** What has happened when the clock goes on, to beyond the timeouts; it stands still otherwise. */
+  readonly lateAfter?: 'request' | 'data'
 }
 
 function throwingIn(which: string): Act {
@@ -115,9 +117,14 @@ const cases: readonly Case[] = [
   { name: 'reset, then well', respond: [{ reset: 'before-head' }, { body: 'ok' }] },
   { name: 'reset to a POST', respond: { reset: 'before-head' }, opts: { method: 'POST', body: 'x' } },
   { name: 'a body that breaks', respond: { body: 'abcdef', cut: true } },
-  { name: 'no head in time, then well', respond: [{ hang: 'head' }, { body: 'ok' }] },
-  { name: 'no head in time, for a POST', respond: { hang: 'head' }, opts: { method: 'POST', body: 'x' } },
-  { name: 'a body that stands still', respond: { body: 'abc', hang: 'body' } },
+  { name: 'no head in time, then well', respond: [{ hang: 'head' }, { body: 'ok' }], lateAfter: 'request' },
+  {
+    name: 'no head in time, for a POST',
+    respond: { hang: 'head' },
+    opts: { method: 'POST', body: 'x' },
+    lateAfter: 'request',
+  },
+  { name: 'a body that stands still', respond: { body: 'abc', hang: 'body' }, lateAfter: 'data' },
   { name: 'a string as body', respond: { echo: true }, opts: { method: 'PUT', body: 'a body' } },
   {
     name: 'bytes as body, sent twice',
@@ -142,12 +149,12 @@ const cases: readonly Case[] = [
 
 function chainOf(extra: readonly Layer[]) {
   const layers = standard({
-    deadline: 5_000,
+    deadline: 60_000,
     retry: { maxAttempts: 2, backoff: 1 },
     circuitBreaker: false,
     bulkhead: false,
-    attemptTimeout: 40,
-    bodyTimeout: 40,
+    attemptTimeout: 9_000,
+    bodyTimeout: 9_000,
   })
   const slots = bulkhead({ limit: 4, queue: 6 })
   const breaker = circuitBreaker({ minimumCalls: 1_000 })
@@ -170,8 +177,16 @@ async function play(protocol: 'h1' | 'h2', extra: readonly Layer[], one: Case): 
   const chain = compose(agent, layers)
   const diaries = Array.from({ length: one.calls ?? 1 }, () => new Diary(one.act ?? (() => {})))
   const opts = { origin: server.origin, path: '/', method: 'GET', ...one.opts } as Dispatcher.DispatchOptions
+  const clock = one.lateAfter === undefined ? undefined : stopClock()
   for (const diary of diaries) chain.dispatch(opts, diary)
+  if (clock !== undefined) {
+    const [diary] = diaries
+    const hasCome = { request: () => server.count() === 1, data: () => diary?.lines.at(-1) === 'data' }
+    await eventually(hasCome[one.lateAfter as keyof typeof hasCome])
+    await clock.advance(9_100)
+  }
   await eventually(() => diaries.every(({ over }) => over))
+  if (clock !== undefined) vi.useRealTimers()
   await turns()
   expect(slots.state()[server.origin] ?? { inUse: 0, queued: 0 }).toEqual({ inUse: 0, queued: 0 })
   await chain.close()
