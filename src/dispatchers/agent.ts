@@ -1,144 +1,208 @@
-import type { Socket } from 'node:net'
-import { Agent, buildConnector } from 'undici'
-import { checkNumber, checkOptions } from '../policies/options.ts'
-import { notePeer } from './peers.ts'
+import { constants } from 'node:buffer'
+import { Dispatcher, errors, type Pool } from 'undici'
+import { type AgentOptions, readOptions } from './agent-options.ts'
+import { assertHandler } from './assert-handler.ts'
+import { ConnectionBudget } from './connection-budget.ts'
+import { connectorOf } from './connector.ts'
+import { Origin, type OriginContext, type OriginStats } from './origin.ts'
 
-/** Defaults of {@link createAgent}. */
-export const agentDefaults = {
-  /** Milliseconds an idle connection is kept. */
-  keepAliveTimeout: 60_000,
-  /** Connections to one origin. */
-  connections: 256,
-  /** Milliseconds a connection may take to be made. */
-  connectTimeout: 10_000,
-} as const
+export { type AgentOptions, agentDefaults } from './agent-options.ts'
+export type { OriginStats } from './origin.ts'
 
-/**
- * Options of undici's `Agent`, all of them, with the kit's defaults: HTTP/2 offered first through ALPN with HTTP/1.1 as
- * fallback, idle connections kept 60 s, 256 connections an origin.
- */
-export interface AgentOptions extends Agent.Options {
-  /**
-   * Milliseconds an idle connection is kept, HTTP/2 sessions included.
-   * @default 60_000
-   */
-  readonly keepAliveTimeout?: number
-  /**
-   * Most connections to one origin; calls beyond them wait inside the agent.
-   * @default 256
-   */
-  readonly connections?: number
-  /**
-   * Milliseconds a connection may take to be made; 0 for no bound.
-   * @default 10_000
-   */
-  readonly connectTimeout?: number
-  /**
-   * HTTP/2 through ALPN; `false` speaks HTTP/1.1 only.
-   * @default true
-   */
-  readonly allowH2?: boolean
-  /**
-   * HTTP/2 by prior knowledge on `http:` origins.
-   * @default false
-   */
-  readonly useH2c?: boolean
-}
+type Done = (error: Error | null, data: null) => void
 
-const knownOptions = [
-  'allowH2',
-  'autoSelectFamily',
-  'autoSelectFamilyAttemptTimeout',
-  'bodyTimeout',
-  'clientTtl',
-  'connect',
-  'connectTimeout',
-  'connectionWindowSize',
-  'connections',
-  'eventSource',
-  'factory',
-  'h2Options',
-  'headersTimeout',
-  'initialWindowSize',
-  'keepAliveMaxTimeout',
-  'keepAliveTimeout',
-  'keepAliveTimeoutThreshold',
-  'localAddress',
-  'maxCachedSessions',
-  'maxConcurrentStreams',
-  'maxHeaderSize',
-  'maxOrigins',
-  'maxRequestsPerClient',
-  'maxResponseSize',
-  'pingInterval',
-  'pipelining',
-  'socketPath',
-  'strictContentLength',
-  'tls',
-  'useH2c',
-  'useMilo',
-  'webSocket',
-] as const
+/** Beyond as many origins, those without a connection are forgotten. */
+const fewOrigins = 1000
+const sweepFrom = 64
 
-type Connector = buildConnector.connector
-type ConnectorOptions = Parameters<Connector>[0] & { host?: string; allowH2?: boolean }
+/** The pool under a chain, made by {@link createAgent}. */
+export class PoolAgent extends Dispatcher {
+  // TypeScript's private: what undici's compose() makes of a dispatcher is a Proxy, and a #field cannot be read through one.
+  private readonly context: OriginContext
+  private readonly maxOrigins: number
+  private readonly allowH2: boolean
+  private readonly limits: { readonly webSocket: object; readonly eventSource: object }
+  // By what the caller gave, so that a call costs one look-up.
+  private readonly byGiven = new Map<unknown, Origin>()
+  private readonly origins = new Map<string, Origin>()
+  private sweepAt = sweepFrom
+  private closing: Promise<void> | null = null
+  private destroying: Promise<void> | null = null
 
-function noteConnections(connect: Connector): Connector {
-  return function connectAndNote(options: ConnectorOptions, callback) {
-    return connect(options, (...result) => {
-      const [error, socket] = result
-      // `host` holds the port, so this is the origin as the call names it.
-      if (error === null) notePeer(`${options.protocol}//${options.host}`, socket as Socket)
-      callback(...result)
+  constructor(options: AgentOptions) {
+    super()
+    const { given, pool, http1 } = readOptions(options)
+    if (given.factory != null && typeof given.factory !== 'function') {
+      throw new errors.InvalidArgumentError('factory must be a function.')
+    }
+    const maxOrigins = given.maxOrigins ?? Number.POSITIVE_INFINITY
+    if (typeof maxOrigins !== 'number' || Number.isNaN(maxOrigins) || maxOrigins <= 0) {
+      throw new errors.InvalidArgumentError('maxOrigins must be a number greater than 0')
+    }
+    this.maxOrigins = maxOrigins
+    this.allowH2 = given.allowH2 !== false
+    const { webSocket = {}, eventSource = {} } = given as { webSocket?: object; eventSource?: object }
+    this.limits = { webSocket, eventSource }
+    const budget = new ConnectionBudget(given.maxConnections as number, given.acquireTimeout as number, () => {
+      for (const origin of this.origins.values()) if (origin.evict()) return
     })
+    this.context = {
+      agent: this,
+      options: given,
+      pool,
+      http1: http1 as Pool.Options,
+      connect: connectorOf(given),
+      budget,
+      redirect: (origin, servername, opts, handler) =>
+        this.originOf(origin.url, servername, origin.allowH2).dispatch(opts, handler),
+    }
+  }
+
+  override dispatch(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    assertHandler(handler)
+    try {
+      if (typeof opts !== 'object' || opts === null) throw new errors.InvalidArgumentError('opts must be an object.')
+      const { dispatcher, servername, allowH2 } = opts as {
+        dispatcher?: unknown
+        servername?: string
+        allowH2?: boolean
+      }
+      if (dispatcher) {
+        throw new errors.InvalidArgumentError(
+          'opts.dispatcher is not supported by instance methods. Pass opts.dispatcher to the top-level undici functions or call the dispatcher instance method directly.',
+        )
+      }
+      if (this.destroying !== null) throw new errors.ClientDestroyedError()
+      if (this.closing !== null) throw new errors.ClientClosedError()
+      const usual = !servername && (allowH2 == null || allowH2 === this.allowH2)
+      const known = usual ? this.byGiven.get(opts.origin) : undefined
+      if (known !== undefined) return known.dispatch(opts, handler)
+      const origin = this.originOf(urlOf(opts.origin), servername || null, (allowH2 ?? this.allowH2) !== false)
+      if (usual) this.byGiven.set(opts.origin, origin)
+      return origin.dispatch(opts, handler)
+    } catch (error) {
+      handler.onResponseError?.(null as never, error as Error)
+      return false
+    }
+  }
+
+  private originOf(url: URL, servername: string | null, allowH2: boolean): Origin {
+    const key = `${url.origin}${servername === null ? '' : `|${servername}`}${allowH2 ? '' : '#http1-only'}`
+    const found = this.origins.get(key)
+    if (found !== undefined) return found
+    if (this.origins.size >= Math.min(this.sweepAt, this.maxOrigins)) this.forgetUnused()
+    if (this.origins.size >= this.maxOrigins) throw new errors.MaxOriginsReachedError()
+    const made = new Origin(this.context, url, servername, allowH2)
+    this.origins.set(key, made)
+    return made
+  }
+
+  private forgetUnused(): void {
+    for (const [key, origin] of this.origins) {
+      if (!origin.isUnused) continue
+      this.origins.delete(key)
+      void origin.close()
+    }
+    this.byGiven.clear()
+    this.sweepAt = Math.max(fewOrigins, 2 * this.origins.size)
+  }
+
+  get closed(): boolean {
+    return this.closing !== null
+  }
+
+  get destroyed(): boolean {
+    return this.destroying !== null
+  }
+
+  /** The limits for undici's `WebSocket`. */
+  get webSocketOptions(): { maxFragments: number; maxPayloadSize: number } {
+    const { maxFragments = 131_072, maxPayloadSize = 128 * 1024 * 1024 } = this.limits.webSocket as Record<
+      string,
+      number
+    >
+    return { maxFragments, maxPayloadSize }
+  }
+
+  /** The limits for undici's `EventSource`. */
+  get eventSourceOptions(): { maxEventSize: number } {
+    const { maxEventSize = constants.MAX_STRING_LENGTH } = this.limits.eventSource as Record<string, number>
+    return { maxEventSize }
+  }
+
+  /** What each origin's connections do at the moment. */
+  get stats(): Record<string, OriginStats> {
+    const stats: Record<string, OriginStats> = {}
+    for (const [key, origin] of this.origins) if (!origin.isUnused) stats[key] = origin.stats
+    return stats
+  }
+
+  /** Takes no new call, lets those under way come to their end, then closes all connections. */
+  override close(): Promise<void>
+  override close(callback: () => void): void
+  override close(callback?: () => void): Promise<void> | undefined {
+    assertCallback(callback)
+    if (this.destroying !== null && this.closing === null) {
+      return settleWith(Promise.reject<void>(new errors.ClientDestroyedError()), callback)
+    }
+    this.closing ??= this.closeAll()
+    return settleWith(this.closing, callback)
+  }
+
+  private async closeAll(): Promise<void> {
+    await Promise.all([...this.origins.values()].map((origin) => origin.close()))
+    await this.destroy()
+  }
+
+  /** Fails every call under way at once with `error` and closes all connections. */
+  override destroy(): Promise<void>
+  override destroy(error: Error | null): Promise<void>
+  override destroy(callback: () => void): void
+  override destroy(error: Error | null, callback: () => void): void
+  override destroy(error?: Error | null | (() => void), callback?: () => void): Promise<void> | undefined {
+    const done = typeof error === 'function' ? error : callback
+    assertCallback(done)
+    const reason = typeof error === 'function' || !error ? new errors.ClientDestroyedError() : error
+    this.destroying ??= Promise.all([...this.origins.values()].map((origin) => origin.destroy(reason))).then(() => {})
+    return settleWith(this.destroying, done)
   }
 }
 
-function connectorOf(options: AgentOptions): Connector {
-  const given = options.connect
-  if (typeof given === 'function') return noteConnections(given)
-  const build = (allowH2: boolean) =>
-    buildConnector({
-      ...(options as { tls?: object }).tls,
-      timeout: options.connectTimeout ?? agentDefaults.connectTimeout,
-      ...(options.maxCachedSessions == null ? null : { maxCachedSessions: options.maxCachedSessions }),
-      ...(options.socketPath == null ? null : { socketPath: options.socketPath }),
-      ...(options.useH2c === true ? { useH2c: true } : null),
-      ...(typeof options.autoSelectFamily === 'boolean'
-        ? {
-            autoSelectFamily: options.autoSelectFamily,
-            autoSelectFamilyAttemptTimeout: options.autoSelectFamilyAttemptTimeout,
-          }
-        : null),
-      // undici offers http/1.1 first, and a server that honours the order of the other side then never speaks HTTP/2.
-      preferH2: true,
-      ...given,
-      allowH2,
-    } as buildConnector.BuildOptions)
-  const both = build(options.allowH2 !== false)
-  const http1 = build(false)
-  return noteConnections((connection: ConnectorOptions, callback) =>
-    (connection.allowH2 === false ? http1 : both)(connection, callback),
+function urlOf(given: unknown): URL {
+  if (!given || (typeof given !== 'string' && !(given instanceof URL))) {
+    throw new errors.InvalidArgumentError('opts.origin must be a non-empty string or URL.')
+  }
+  const url = URL.parse(String(given))
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new errors.InvalidArgumentError('Invalid URL protocol: the URL must start with `http:` or `https:`.')
+  }
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') throw new errors.InvalidArgumentError('invalid url')
+  return url
+}
+
+function assertCallback(callback: unknown): void {
+  if (callback !== undefined && typeof callback !== 'function') {
+    throw new errors.InvalidArgumentError('invalid callback')
+  }
+}
+
+function settleWith(promise: Promise<void>, callback: (() => void) | undefined): Promise<void> | undefined {
+  if (callback === undefined) return promise
+  const done = callback as unknown as Done
+  // Not from the promise's own callbacks, where an error that `done` throws would be a rejection.
+  promise.then(
+    () => queueMicrotask(() => done(null, null)),
+    (error: Error) => queueMicrotask(() => done(error, null)),
   )
+  return undefined
 }
 
 /**
- * The pool under a chain: undici's `Agent`, with HTTP/2 offered first through ALPN and HTTP/1.1 as fallback. It notes
- * which protocol and address its connections have, for spans and for headers that must not reach an HTTP/2 session.
+ * The pool under a chain: HTTP/2 offered first through ALPN, with HTTP/1.1 as fallback. HTTP/2 is served by sessions of
+ * the kit's own, HTTP/1.1 by undici's pools. What the server provably never took is sent again by the agent itself.
  *
  * @throws RangeError, TypeError for options that are out of range; undici's `InvalidArgumentError` for its own.
  */
-export function createAgent(options: AgentOptions = {}): Agent {
-  checkOptions('createAgent', options, knownOptions)
-  const connect: unknown = options.connect ?? {}
-  if (typeof connect !== 'object' && typeof connect !== 'function') {
-    throw new TypeError(`createAgent: connect must be an object of options or a function, got ${String(connect)}`)
-  }
-  const connections = options.connections ?? agentDefaults.connections
-  checkNumber('createAgent: connections', connections, { min: 1, integer: true })
-  const keepAliveTimeout = options.keepAliveTimeout ?? agentDefaults.keepAliveTimeout
-  checkNumber('createAgent: keepAliveTimeout', keepAliveTimeout, { min: 1 })
-  const connectTimeout = options.connectTimeout ?? agentDefaults.connectTimeout
-  checkNumber('createAgent: connectTimeout', connectTimeout, { min: 0 })
-  return new Agent({ ...options, connections, keepAliveTimeout, connectTimeout, connect: connectorOf(options) })
+export function createAgent(options: AgentOptions = {}): PoolAgent {
+  return new PoolAgent(options)
 }

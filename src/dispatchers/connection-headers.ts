@@ -26,6 +26,13 @@ function isTrailersOnly(name: string, value: unknown): boolean {
   return name === 'te' && fieldValue(value).trim().toLowerCase() === 'trailers'
 }
 
+const taken = Symbol('taken headers')
+
+/** What {@link TakenHeaders} took out of a request is put back. */
+export function putBackHeaders(opts: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
+  return (opts as { [taken]?: TakenHeaders })[taken]?.putBack(opts) ?? opts
+}
+
 /** Headers of one HTTP/1.1 connection that were taken out of a request. */
 export class TakenHeaders {
   readonly #origin: string
@@ -45,7 +52,20 @@ export class TakenHeaders {
       if (isTrailersOnly(lower, value)) kept[lower] = 'trailers'
       else if (!neverSent.has(lower)) this.#taken.push([name, fieldValue(value)])
     })
-    return { ...opts, headers: replaceHeaders(opts.headers, connectionHeaders, kept) }
+    const taking: ScopedOptions & { [taken]?: TakenHeaders } = {
+      ...opts,
+      headers: replaceHeaders(opts.headers, connectionHeaders, kept),
+    }
+    if (this.#taken.length > 0) taking[taken] = this
+    return taking
+  }
+
+  /** The options with the headers, for a dispatcher that knows it speaks HTTP/1.1. */
+  putBack(opts: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
+    const headers: string[] = []
+    eachHeader(opts.headers, (name, value) => headers.push(name, value as string))
+    for (const [name, value] of this.#taken) headers.push(name, value)
+    return { ...opts, headers }
   }
 
   /** Dispatches, and keeps hold of the request that undici makes of it: it is announced synchronously. */

@@ -1,11 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
-import { AttemptTimeoutError, BodyTimeoutError } from '../policies/errors.ts'
+import { AttemptTimeoutError, BodyTimeoutError, isUnsent } from '../policies/errors.ts'
 import { abortTransport } from './abort-transport.ts'
 import type { Begun, CallPlan } from './call-plan.ts'
 import { TakenHeaders } from './connection-headers.ts'
 import { GuardedCall } from './guarded-call.ts'
-import { peerOf } from './peers.ts'
+import { type PeerInfo, peerOf } from './peers.ts'
 import { protocolOfHead } from './protocol.ts'
 import type { Relay } from './relay.ts'
 import { sendableBody } from './replay.ts'
@@ -154,7 +154,8 @@ export class Edge extends GuardedCall {
     if (!this.isInnermost) return
     scope.headAt = scope.exchange.now()
     scope.protocol = protocolOfHead(controller, headers)
-    if (scope.trace !== null) scope.peer = peerOf(scope.origin)
+    // createAgent's HTTP/2 tells which connection a request took; of others only what all of them have in common is known.
+    if (scope.trace !== null) scope.peer = (controller as { readonly peer?: PeerInfo }).peer ?? peerOf(scope.origin)
     if (scope.bodyTimers !== null) this.arm(scope.bodyTimers, scope.headAt)
     scope.tellHead()
   }
@@ -211,7 +212,8 @@ export class Edge extends GuardedCall {
 
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
     // REFUSED_STREAM is the server's word that it has not looked at the request (RFC 9113 §8.7).
-    if ((error as { http2ErrorCode?: unknown } | null)?.http2ErrorCode === 7) this.scope.sent = false
+    // The kit's own agent notes besides what it knows from a GOAWAY, and what never left.
+    if (isUnsent(error) || (error as { http2ErrorCode?: unknown } | null)?.http2ErrorCode === 7) this.scope.sent = false
     // Of an abort the transport is told in its own words.
     const told = this.aborted && this.reason !== null ? this.reason : error
     this.scope.exchange.context.runInAsyncScope(super.onResponseError, this, controller, told)

@@ -87,6 +87,11 @@ export class DeadlineExceededError extends ResilienceError {
   override readonly code = 'ERR_DEADLINE_EXCEEDED'
 }
 
+/** No connection was free in time: the agent's bounds are reached, or the server takes no more. Nothing was sent. */
+export class AcquireTimeoutError extends ResilienceError {
+  override readonly code = 'ERR_ACQUIRE_TIMEOUT'
+}
+
 /** The request cannot be sent as it was given; the message names what was given and what is allowed. */
 export class InvalidRequestError extends ResilienceError {
   override readonly code = 'ERR_INVALID_REQUEST'
@@ -99,19 +104,33 @@ for (const [errorClass, code] of [
   [AttemptTimeoutError, 'ERR_ATTEMPT_TIMEOUT'],
   [BodyTimeoutError, 'ERR_BODY_TIMEOUT'],
   [DeadlineExceededError, 'ERR_DEADLINE_EXCEEDED'],
+  [AcquireTimeoutError, 'ERR_ACQUIRE_TIMEOUT'],
   [InvalidRequestError, 'ERR_INVALID_REQUEST'],
 ] as const) {
   codes.set(errorClass, code)
   Object.defineProperty(errorClass.prototype, 'name', { value: errorClass.name, configurable: true, writable: true })
 }
 
+const unsent = Symbol.for('roundtripper.unsent')
+
+/** Notes on a transport's error that nothing of the request reached the server, whatever its method. */
+export function noteUnsent(error: Error): void {
+  Object.defineProperty(error, unsent, { value: true, configurable: true })
+}
+
+/** Whether the transport is certain that the server took nothing of the request. */
+export function isUnsent(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && (error as { [unsent]?: unknown })[unsent] === true
+}
+
 /**
- * Whether a call was refused before anything was sent: open circuit, full bulkhead, rate limit, the kit's or (behind
- * `fromCockatiel`) cockatiel's. Looks through `cause`, so it also works on fetch's `TypeError: fetch failed`.
+ * Whether a call was refused before anything was sent: open circuit, full bulkhead, rate limit, no free connection, the
+ * kit's or (behind `fromCockatiel`) cockatiel's. Looks through `cause`, so it also works on fetch's `TypeError: fetch failed`.
  */
 export function isShed(error: unknown): boolean {
   for (let at = error, depth = 0; typeof at === 'object' && at !== null && depth < 8; depth++) {
     if (at instanceof CircuitOpenError || at instanceof BulkheadFullError || at instanceof RateLimitedError) return true
+    if (at instanceof AcquireTimeoutError) return true
     // By their marks, as cockatiel tells them itself.
     const { isBrokenCircuitError, isBulkheadRejectedError } = at as Record<string, unknown>
     if (isBrokenCircuitError === true || isBulkheadRejectedError === true) return true

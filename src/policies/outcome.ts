@@ -83,6 +83,7 @@ const kindsByCode = new Map<string, OutcomeKind>(
     ERR_CIRCUIT_OPEN: 'shed',
     ERR_BULKHEAD_FULL: 'shed',
     ERR_RATE_LIMITED: 'shed',
+    ERR_ACQUIRE_TIMEOUT: 'shed',
     ERR_ATTEMPT_TIMEOUT: 'timeout',
     ERR_BODY_TIMEOUT: 'timeout',
     ERR_DEADLINE_EXCEEDED: 'deadline',

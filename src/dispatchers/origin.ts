@@ -1,0 +1,331 @@
+import type { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
+import { type Dispatcher, errors, Pool } from 'undici'
+import { SessionPool, type SessionPoolOptions, type SessionPoolOwner } from '../http2/pool.ts'
+import type { PooledSession } from '../http2/session.ts'
+import { AcquireTimeoutError } from '../policies/errors.ts'
+import type { AgentOptions } from './agent-options.ts'
+import type { ConnectionBudget } from './connection-budget.ts'
+import { putBackHeaders } from './connection-headers.ts'
+import type { Connector, ConnectorOptions } from './connector.ts'
+
+/** What is known of the connections to one origin. */
+export interface OriginStats {
+  /** What the origin speaks; `undefined` until the first connection. */
+  readonly protocol: '1.1' | '2' | undefined
+  /** Connections that are open. */
+  readonly sessions: number
+  /** Requests under way. */
+  readonly streams: number
+  /** Connections without a request. */
+  readonly idle: number
+  /** Requests that wait for a connection. */
+  readonly queued: number
+  // The names that undici's own agent has for these.
+  readonly connected: number
+  readonly free: number
+  readonly pending: number
+  readonly running: number
+  readonly size: number
+}
+
+/** What the origins of one agent share. */
+export interface OriginContext {
+  readonly options: AgentOptions
+  readonly pool: SessionPoolOptions
+  readonly http1: Pool.Options
+  readonly connect: Connector
+  readonly budget: ConnectionBudget
+  /** Told what happens to connections. */
+  readonly agent: Dispatcher
+  redirect(
+    origin: Origin,
+    servername: string,
+    opts: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler,
+  ): boolean
+}
+
+type Alpn = { readonly alpnProtocol?: string | false | null }
+type Settled = (error: Error | null, socket: Socket | null) => void
+
+interface Http1Stats {
+  readonly connected: number | boolean
+  readonly free?: number
+  readonly pending: number
+  readonly queued?: number
+  readonly running: number
+}
+
+/**
+ * One origin of an agent. What it speaks is decided by ALPN with its first connection and asked again with each new one:
+ * HTTP/2 is served by sessions of the kit's own, HTTP/1.1 by a pool of undici's.
+ */
+export class Origin implements SessionPoolOwner {
+  readonly url: URL
+  readonly servername: string | null
+  protocol: '1.1' | '2' | undefined
+  readonly http2: SessionPool
+  private readonly context: OriginContext
+  readonly allowH2: boolean
+  private http1: Dispatcher | null = null
+  /** undici's own, for what it alone can do: upgrade and CONNECT. */
+  private upgrades: Dispatcher | null = null
+  // Pools that only finish what they have.
+  private readonly closing = new Map<Dispatcher, Promise<void>>()
+  // Connections that turned out to speak HTTP/1.1, until the pool asks for one.
+  private readonly parked: Socket[] = []
+  private onIdle: (() => void) | null = null
+  private destroyed = false
+
+  constructor(context: OriginContext, url: URL, servername: string | null, allowH2: boolean) {
+    this.context = context
+    this.url = url
+    this.servername = servername
+    this.allowH2 = allowH2
+    this.http2 = new SessionPool(this, url, servername, context.pool)
+    if (!allowH2) this.protocol = '1.1'
+    else if (url.protocol === 'http:') this.protocol = context.options.useH2c === true ? '2' : '1.1'
+    // A connect function of the user's own may speak HTTP/2 wherever it likes.
+    if (allowH2 && typeof context.options.connect === 'function') this.protocol = undefined
+  }
+
+  get isProven(): boolean {
+    return this.protocol === '2'
+  }
+
+  dispatch(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    if (this.protocol === '1.1') return this.ofHttp1().dispatch(opts, handler)
+    if (opts.upgrade || opts.method === 'CONNECT') {
+      this.upgrades ??= this.makePool(this.allowH2)
+      return this.upgrades.dispatch(opts, handler)
+    }
+    return this.http2.dispatch(opts, handler)
+  }
+
+  redirect(servername: string, opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    return this.context.redirect(this, servername, opts, handler)
+  }
+
+  // Connections.
+
+  private open(allowH2: boolean, settled: Settled): void {
+    const { context, url } = this
+    const fail = (error: Error) => {
+      context.budget.release()
+      settled(error, null)
+    }
+    const grant = () => {
+      const { hostname } = url
+      const options = {
+        host: url.host,
+        hostname: hostname.startsWith('[') ? hostname.slice(1, -1) : hostname,
+        protocol: url.protocol,
+        port: url.port,
+        servername: this.servername,
+        localAddress: context.options.localAddress,
+        allowH2,
+      } as ConnectorOptions
+      try {
+        context.connect(options, ((error: Error | null, socket: Socket | null) => {
+          if (error !== null || socket === null) {
+            fail(error ?? new errors.SocketError('no connection was made'))
+            return
+          }
+          socket.once('close', () => context.budget.release())
+          settled(null, socket)
+        }) as Parameters<Connector>[1])
+      } catch (error) {
+        fail(error as Error)
+      }
+    }
+    const { acquireTimeout, maxConnections } = context.options
+    const late = () => {
+      const message = `No connection to ${url.origin} was free within ${acquireTimeout} ms: all ${maxConnections} of the agent are in use`
+      settled(new AcquireTimeoutError(message, { origin: url.origin }), null)
+    }
+    context.budget.acquire(grant, late)
+  }
+
+  connect(): void {
+    this.open(true, (error, socket) => this.onSocket(error, socket))
+  }
+
+  private onSocket(error: Error | null, socket: Socket | null): void {
+    if (this.destroyed) {
+      socket?.destroy()
+    } else if (error !== null) {
+      this.http2.connectionFailed(error)
+      this.tell('connectionError', error)
+    } else if ((socket as Socket & Alpn).alpnProtocol === 'h2') {
+      this.protocol = '2'
+      this.http2.connectionMade(socket as Socket)
+    } else {
+      this.park(socket as Socket)
+    }
+  }
+
+  private park(socket: Socket): void {
+    this.protocol = '1.1'
+    this.parked.push(socket)
+    this.http2.connecting--
+    const pool = this.ofHttp1()
+    for (const call of this.http2.takeWaiting()) call.handOver(pool, putBackHeaders(call.opts))
+    if (this.http2.active === 0) this.onSettled()
+  }
+
+  private ofHttp1(): Dispatcher {
+    this.http1 ??= this.makePool(false)
+    return this.http1
+  }
+
+  private makePool(forUpgrades: boolean): Dispatcher {
+    const { context } = this
+    const { http1: options } = context
+    const connect: Connector = ((connection: ConnectorOptions, callback: Settled) => {
+      for (let socket = this.parked.pop(); socket !== undefined; socket = this.parked.pop()) {
+        if (socket.destroyed || forUpgrades) continue
+        queueMicrotask(() => callback(null, socket as Socket))
+        return
+      }
+      void connection
+      this.open(this.allowH2, (error, socket) => {
+        callback(error, socket)
+        // It has come to speak HTTP/2: this connection is left to undici, the next call is ours.
+        if (!forUpgrades && (socket as Alpn | null)?.alpnProtocol === 'h2') this.leaveHttp1()
+      })
+    }) as Connector
+    const factory = (context.options.factory ?? ((origin, given) => new Pool(origin, given))) as (
+      origin: URL,
+      options: object,
+    ) => Dispatcher
+    const pool = factory(this.url, { ...options, connect, allowH2: this.allowH2 })
+    return this.relayEvents(pool)
+  }
+
+  private relayEvents(pool: Dispatcher): Dispatcher {
+    const emitter = pool as EventEmitter
+    for (const event of ['connect', 'disconnect', 'connectionError', 'drain']) {
+      emitter.on(event, (_origin: URL, targets: readonly Dispatcher[] = [], error?: Error) =>
+        this.tell(event, error, targets),
+      )
+    }
+    return pool
+  }
+
+  private tell(event: string, error?: Error, targets: readonly Dispatcher[] = []): void {
+    const { agent } = this.context
+    ;(agent as EventEmitter).emit(event, this.url, [agent, ...targets], error)
+  }
+
+  private leaveHttp1(): void {
+    this.protocol = '2'
+    this.dropHttp1()
+  }
+
+  private dropHttp1(): void {
+    const { http1 } = this
+    if (http1 === null) return
+    this.http1 = null
+    const closed = http1.close().then(
+      () => void this.closing.delete(http1),
+      () => void this.closing.delete(http1),
+    )
+    this.closing.set(http1, closed)
+  }
+
+  // What the sessions tell.
+
+  onConnect(_session: PooledSession): void {
+    this.tell('connect')
+  }
+
+  onDisconnect(_session: PooledSession, error: Error): void {
+    this.tell('disconnect', error)
+  }
+
+  onDrain(): void {
+    this.tell('drain')
+  }
+
+  onSettled(): void {
+    if (this.onIdle === null || this.http2.active > 0) return
+    this.onIdle()
+    this.onIdle = null
+  }
+
+  // The end.
+
+  /** Takes no new call; resolves when those under way are done and all connections are closed. */
+  async close(): Promise<void> {
+    if (this.http2.active > 0) {
+      await new Promise<void>((resolve) => {
+        this.onIdle = resolve
+      })
+    }
+    this.http2.close()
+    await Promise.all([this.http1?.close(), this.upgrades?.close(), ...this.closing.values()])
+    this.dropParked()
+  }
+
+  async destroy(error: Error): Promise<void> {
+    this.destroyed = true
+    this.http2.destroy(error)
+    this.dropParked()
+    await Promise.all(
+      [this.http1, this.upgrades, ...this.closing.keys()].map((pool) => pool?.destroy(error) as Promise<void>),
+    )
+  }
+
+  private dropParked(): void {
+    for (const socket of this.parked.splice(0)) socket.destroy()
+  }
+
+  /** Nothing is under way and no connection open. */
+  get isUnused(): boolean {
+    const { connected, size } = this.stats
+    return connected === 0 && size === 0 && this.http2.connecting === 0
+  }
+
+  /** Closes what nobody uses; whether there was anything. */
+  evict(): boolean {
+    const session = this.http2.sessions.find(({ open }) => open === 0)
+    if (session !== undefined) {
+      session.retire()
+      return true
+    }
+    const { size, connected } = this.statsOfHttp1
+    if (this.http1 === null || size > 0 || connected === 0) return false
+    this.dropHttp1()
+    return true
+  }
+
+  private get statsOfHttp1() {
+    const stats = (this.http1 as { stats?: Http1Stats } | null)?.stats
+    const connected = Number(stats?.connected ?? 0)
+    const running = stats?.running ?? 0
+    const queued = (stats?.pending ?? 0) + (stats?.queued ?? 0)
+    return { connected, running, queued, free: stats?.free ?? connected - running, size: running + queued }
+  }
+
+  get stats(): OriginStats {
+    const one = this.statsOfHttp1
+    const { http2 } = this
+    const sessions = one.connected + http2.sessions.length + http2.retiring.size
+    const streams = one.running + http2.streams
+    const idle = one.free + http2.idle
+    const queued = one.queued + http2.waiting.length
+    return {
+      protocol: this.protocol,
+      sessions,
+      streams,
+      idle,
+      queued,
+      connected: sessions,
+      free: idle,
+      pending: queued,
+      running: streams,
+      size: streams + queued,
+    }
+  }
+}
