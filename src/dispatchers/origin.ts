@@ -263,18 +263,17 @@ export class Origin implements SessionPoolOwner {
         this.onIdle = resolve
       })
     }
-    this.http2.close()
-    await Promise.all([this.http1?.close(), this.upgrades?.close(), ...this.closing.values()])
+    await Promise.all([this.http2.close(), this.http1?.close(), this.upgrades?.close(), ...this.closing.values()])
     this.dropParked()
   }
 
   async destroy(error: Error): Promise<void> {
     this.destroyed = true
-    this.http2.destroy(error)
     this.dropParked()
-    await Promise.all(
-      [this.http1, this.upgrades, ...this.closing.keys()].map((pool) => pool?.destroy(error) as Promise<void>),
-    )
+    await Promise.all([
+      this.http2.destroy(error),
+      ...[this.http1, this.upgrades, ...this.closing.keys()].map((pool) => pool?.destroy(error)),
+    ])
   }
 
   private dropParked(): void {

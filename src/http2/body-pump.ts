@@ -8,7 +8,7 @@ import { type BodySource, giveUpBody } from './request-body.ts'
 export interface PumpOwner {
   onPumpChunk(chunk: Uint8Array): void
   onPumpDone(): void
-  onPumpError(error: Error): void
+  onPumpError(error: Error, stream: ClientHttp2Stream): void
 }
 
 interface Puller {
@@ -96,7 +96,7 @@ export class BodyPump {
   private fail(error: Error): void {
     if (this.over) return
     this.stop(error)
-    this.owner.onPumpError(error)
+    this.owner.onPumpError(error, this.stream)
   }
 
   /** Whether the stream takes more at once. */
@@ -131,7 +131,9 @@ export class BodyPump {
     }
     const onEnd = () => this.end()
     const onError = (error: Error) => this.fail(error)
-    const onClose = () => this.fail(new errors.RequestAbortedError('the request body was closed before its end'))
+    const onClose = () => {
+      this.fail(body.errored ?? new errors.RequestAbortedError('the request body was closed before its end'))
+    }
     const onDrain = () => body.resume()
     this.unlisten = () => {
       body.off('data', onData).off('end', onEnd).off('error', onError).off('close', onClose)

@@ -257,23 +257,26 @@ export class SessionPool {
     const at = this.sessions.indexOf(session)
     if (at !== -1) this.sessions.splice(at, 1)
     this.retiring.delete(session)
-    this.owner.onDisconnect(session, reason)
+    session.whenClosed().then(() => this.owner.onDisconnect(session, reason))
     if (this.waiting.first !== null) this.advance()
   }
 
-  /** Closes its sessions as they come to rest. */
-  close(): void {
-    for (const session of [...this.sessions, ...this.starting]) session.retire()
+  /** Closes its sessions as they come to rest; resolves when they are closed. */
+  async close(): Promise<void> {
+    const sessions = [...this.sessions, ...this.starting, ...this.retiring]
+    for (const session of sessions) session.retire()
+    await Promise.all(sessions.map((session) => session.whenClosed()))
   }
 
-  /** Fails every call at once and closes all sessions. */
-  destroy(error: Error): void {
+  /** Fails every call at once and closes all sessions; resolves when they are closed. */
+  async destroy(error: Error): Promise<void> {
     const sessions = [...this.sessions, ...this.retiring, ...this.starting]
     this.failWaiting(error)
     for (const session of sessions) {
       for (let call = session.calls.first; call !== null; call = session.calls.first) call.fail(error)
       session.destroy()
     }
+    await Promise.all(sessions.map((session) => session.whenClosed()))
   }
 
   /** Streams that are open. */

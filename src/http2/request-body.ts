@@ -13,6 +13,8 @@ export interface BodySource {
   /** Bytes, where that is known before it is read; otherwise -1. */
   readonly length: number
   readonly contentType: string | null
+  /** Whether its content type counts whatever the caller's header says: it holds the boundary of the parts. */
+  readonly isForm: boolean
   /** The stream's error from before it was sent. */
   failed: Error | null
 }
@@ -38,8 +40,9 @@ function source(
   replayable: boolean,
   length = -1,
   contentType: string | null = null,
+  isForm = false,
 ): BodySource {
-  return { kind, body, replayable, length, contentType, failed: null }
+  return { kind, body, replayable, length, contentType, isForm, failed: null }
 }
 
 function bytes(given: Buffer): Buffer | null {
@@ -61,7 +64,7 @@ export function requestBody(given: unknown): RequestBody {
   if (isStream(given)) return streamSource(given)
   if (given instanceof FormData) {
     const { blob, contentType } = encodeForm(given)
-    return source('web', blob, true, blob.size, contentType)
+    return source('web', blob, true, blob.size, contentType, true)
   }
   if ((given as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === 'FormData') return refuse()
   if (given instanceof URLSearchParams) return bytes(Buffer.from(given.toString()))

@@ -146,6 +146,13 @@ export class RequestHead {
     }
   }
 
+  /** Takes the place of a header, whatever the caller gave. */
+  replace(name: string, value: string): void {
+    const at = this.list.indexOf(name, 8)
+    if (at === -1) this.list.push(name, value)
+    else this.list[at + 1] = value
+  }
+
   private put(name: string, value: string): void {
     const { list } = this
     if (this.mayRepeat) {

@@ -31,6 +31,8 @@ const maxSessionMemory = 1024
 const mostHeaderPairs = 2000
 const longestInterval = 300_000
 const mostExtensions = 5
+// What has come while this process was busy, or its clock jumped, is read first.
+const turnsToRead = 10
 
 class Alarm implements TimerEntry {
   timerAt = 0
@@ -231,6 +233,14 @@ export class PooledSession implements TimerEntry {
     this.pool.closed(this, this.error)
   }
 
+  /** Resolves when the connection is closed for good. */
+  whenClosed(): Promise<void> {
+    if (this.socket.closed) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.socket.once('close', () => resolve())
+    })
+  }
+
   // node:http2 does not always hear of a connection that is gone. While streams wait and nothing comes, the peer is
   // asked; a peer that answers is asked again only after four times as long, since some servers count such questions.
 
@@ -244,8 +254,7 @@ export class PooledSession implements TimerEntry {
   onTimer(): void {
     if (this.gone) return
     if (this.pinged) {
-      // What has come while this process was busy is read first.
-      setImmediate(() => this.judge())
+      this.judgeLater(turnsToRead)
       return
     }
     if (this.open === 0) return
@@ -276,8 +285,13 @@ export class PooledSession implements TimerEntry {
     this.watch(this.pool.options.pingTimeout)
   }
 
-  private judge(): void {
+  private judgeLater(turns: number): void {
     if (this.gone || !this.pinged) return
+    if (turns > 0) setImmediate(() => this.judgeLater(turns - 1))
+    else this.judge()
+  }
+
+  private judge(): void {
     const { bytesWritten } = this.socket
     if (
       this.heard ||

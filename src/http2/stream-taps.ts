@@ -95,9 +95,9 @@ export function readOn(stream: ClientHttp2Stream): void {
   if (!stream.destroyed) stream._read(0)
 }
 
-/** Nobody is told anything more. */
-export function untapStream(stream: ClientHttp2Stream): void {
-  ;(stream as TappedStream)[owner] = null
+/** From now on somebody else, or nobody, is told. */
+export function setOwner(stream: ClientHttp2Stream, hears: StreamOwner | null): void {
+  ;(stream as TappedStream)[owner] = hears
 }
 
 // node:http2 resets a stream with CANCEL on destroy() only for an error of its own class, which is not exported.

@@ -94,8 +94,7 @@ describe.each(protocols)("the caller's async context over HTTP/$version", ({ pro
         'head',
         'idempotent',
         'interim',
-        // undici tells of the pieces of a stream over HTTP/1.1 only.
-        ...(protocol === 'h1' ? ['onBodySent'] : []),
+        'onBodySent',
         'onRequestSent',
         'onRequestStart',
         'onResponseData',
