@@ -1,4 +1,4 @@
-export { type AgentOptions, agentDefaults, createAgent } from './dispatchers/agent.ts'
+export { type AgentOptions, agentDefaults, createAgent, type OriginStats, PoolAgent } from './dispatchers/agent.ts'
 export { attemptTimeout, defaultAttemptTimeout } from './dispatchers/attempt-timeout.ts'
 export { bodyTimeout, defaultBodyTimeout } from './dispatchers/body-timeout.ts'
 export {
@@ -39,6 +39,7 @@ export {
   circuitBreakerDefaults,
 } from './policies/circuit-breaker.ts'
 export {
+  AcquireTimeoutError,
   AttemptTimeoutError,
   BodyTimeoutError,
   BulkheadFullError,

@@ -69,8 +69,7 @@ export class BodyPump {
   }
 
   start(): void {
-    if (this.source.failed !== null) this.fail(this.source.failed)
-    else if (this.source.kind === 'stream') this.pipe(this.source.body as Readable)
+    if (this.source.kind === 'stream') this.pipe(this.source.body as Readable)
     else this.pull()
   }
 
@@ -138,10 +137,6 @@ export class BodyPump {
     this.unlisten = () => {
       body.off('data', onData).off('end', onEnd).off('error', onError).off('close', onClose)
       this.stream.off('drain', onDrain)
-    }
-    if (body.destroyed === true && body.readableEnded !== true) {
-      onClose()
-      return
     }
     this.stream.on('drain', onDrain)
     body.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose)

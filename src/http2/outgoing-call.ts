@@ -5,7 +5,7 @@ import { BodyPump, type PumpOwner } from './body-pump.ts'
 import { CallState } from './call-state.ts'
 import { channels } from './diagnostics.ts'
 import { sessionError } from './failures.ts'
-import { lengthOf } from './request-body.ts'
+import { failureOf, lengthOf } from './request-body.ts'
 import type { PooledSession } from './session.ts'
 import { cancelStream, type StreamOwner, tapStream } from './stream-taps.ts'
 
@@ -39,6 +39,12 @@ export abstract class OutgoingCall extends CallState implements PumpOwner {
     const { body } = this
     const length = this.lengthAdded ? this.expectedUpload : this.addLength()
     if (this.over) return
+    // Asking for its length has made it read, and perhaps fail: the server need not hear of it then.
+    const failed = failureOf(body)
+    if (failed !== null) {
+      this.fail(failed)
+      return
+    }
     const bodiless = body === null || length === 0
     let stream: ClientHttp2Stream
     try {

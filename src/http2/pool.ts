@@ -257,7 +257,7 @@ export class SessionPool {
     const at = this.sessions.indexOf(session)
     if (at !== -1) this.sessions.splice(at, 1)
     this.retiring.delete(session)
-    session.whenClosed().then(() => this.owner.onDisconnect(session, reason))
+    session.whenClosed.then(() => this.owner.onDisconnect(session, reason))
     if (this.waiting.first !== null) this.advance()
   }
 
@@ -265,7 +265,7 @@ export class SessionPool {
   async close(): Promise<void> {
     const sessions = [...this.sessions, ...this.starting, ...this.retiring]
     for (const session of sessions) session.retire()
-    await Promise.all(sessions.map((session) => session.whenClosed()))
+    await Promise.all(sessions.map((session) => session.whenClosed))
   }
 
   /** Fails every call at once and closes all sessions; resolves when they are closed. */
@@ -276,7 +276,7 @@ export class SessionPool {
       for (let call = session.calls.first; call !== null; call = session.calls.first) call.fail(error)
       session.destroy()
     }
-    await Promise.all(sessions.map((session) => session.whenClosed()))
+    await Promise.all(sessions.map((session) => session.whenClosed))
   }
 
   /** Streams that are open. */

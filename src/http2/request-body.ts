@@ -109,6 +109,14 @@ export function lengthOf(body: RequestBody): number {
     : -1
 }
 
+/** Why a stream given as body cannot be read, where that is known before it is sent. */
+export function failureOf(body: RequestBody): Error | null {
+  if (body === null || Buffer.isBuffer(body) || body.kind !== 'stream') return null
+  const { destroyed, readableEnded, errored } = body.body as Readable
+  if (body.failed !== null || destroyed !== true || readableEnded === true) return body.failed
+  return errored ?? new errors.RequestAbortedError('the request body was closed before its end')
+}
+
 /** Whether a body can be sent again after it was begun. */
 export function canSendAgain(body: RequestBody): boolean {
   return body === null || Buffer.isBuffer(body) || body.replayable

@@ -74,6 +74,8 @@ export class PooledSession implements TimerEntry {
   heard = true
   /** It has brought the head of an answer. */
   answered = false
+  /** Resolves when the connection is closed for good: its socket may be later than the session. */
+  readonly whenClosed: Promise<void>
   private readonly pool: SessionPool
   private readonly idleLane: TimerLane
   private readonly idle: Alarm
@@ -94,6 +96,9 @@ export class PooledSession implements TimerEntry {
       address: socket.remoteAddress,
       port: socket.remotePort,
     }
+    this.whenClosed = new Promise((resolve) => {
+      socket.once('close', () => resolve())
+    })
     this.interval = options.pingInterval
     this.idleLane = lane(options.maxIdleTime)
     this.idle = new Alarm(() => this.closeIdle())
@@ -231,14 +236,6 @@ export class PooledSession implements TimerEntry {
     if (this.age !== null && this.age.timerAt !== 0) lane(this.pool.options.maxConnectionAge).remove(this.age)
     if (!this.socket.destroyed) this.socket.destroy()
     this.pool.closed(this, this.error)
-  }
-
-  /** Resolves when the connection is closed for good. */
-  whenClosed(): Promise<void> {
-    if (this.socket.closed) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.socket.once('close', () => resolve())
-    })
   }
 
   // node:http2 does not always hear of a connection that is gone. While streams wait and nothing comes, the peer is

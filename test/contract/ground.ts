@@ -1,5 +1,5 @@
 // What a chain under test stands on: a real server of one protocol, an agent to it, and the odd layer between.
-import { createAgent } from 'roundtripper'
+import { createAgent, PoolAgent } from 'roundtripper'
 import { type StepFunction, startServer, type TestServer } from 'roundtripper/testing'
 import { Dispatcher } from 'undici'
 import { odd } from './odd.ts'
@@ -51,6 +51,8 @@ export class Ground {
   readonly server: TestServer
   /** The transport: what a chain goes over. */
   readonly transport: Dispatcher
+  /** Whether undici itself speaks to the server: over HTTP/2 it does not tell of the pieces of a stream. */
+  readonly isUndici: boolean
   readonly #owned: Dispatcher
   readonly #arrivals: Map<string, () => void>
 
@@ -58,6 +60,7 @@ export class Ground {
     this.server = server
     this.version = version
     this.transport = new Borrowed(odd(agent.dispatch.bind(agent)))
+    this.isUndici = !(agent instanceof PoolAgent)
     this.#owned = agent
     this.#arrivals = arrivals
   }

@@ -94,7 +94,7 @@ const answers: readonly Scenario[] = [
     method: 'PUT',
     body: () => Readable.from([Buffer.from('hello '), Buffer.from('there')]),
     expect: hello,
-    check: (consumer) => sentWhole(consumer, 11),
+    check: (consumer, { isUndici, version }) => sentWhole(consumer, isUndici && version === '2' ? 0 : 11),
   },
   {
     name: 'upgrade',
