@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import type { AgentSetup } from './agent-client.ts'
 import type { ClientSetup, Round, RoundResult } from './client.ts'
 
 export interface ServerAddresses {
@@ -35,8 +36,15 @@ export interface BenchClient {
   stop(): Promise<void>
 }
 
-export async function startClient(setup: ClientSetup): Promise<BenchClient> {
-  const child = start('./client.ts', JSON.stringify(setup))
+export function startClient(setup: ClientSetup): Promise<BenchClient> {
+  return attach(start('./client.ts', JSON.stringify(setup)))
+}
+
+export function startAgentClient(setup: AgentSetup): Promise<BenchClient> {
+  return attach(start('./agent-client.ts', JSON.stringify(setup)))
+}
+
+async function attach(child: ChildProcess): Promise<BenchClient> {
   await answerOf(child)
   return {
     round(calls) {

@@ -11,7 +11,13 @@ const body = Buffer.from(
     .padEnd(1024, ' '),
 )
 
-function answer(_request: unknown, response: Pick<ServerResponse, 'writeHead' | 'end'>): void {
+function answer(request: Pick<IncomingMessage, 'url'>, response: Pick<ServerResponse, 'writeHead' | 'end'>): void {
+  const wait = Number(request.url?.split('?wait=')[1] ?? 0)
+  if (wait === 0) reply(response)
+  else setTimeout(reply, wait, response)
+}
+
+function reply(response: Pick<ServerResponse, 'writeHead' | 'end'>): void {
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length })
   response.end(body)
 }

@@ -163,7 +163,10 @@ export class PoolAgent extends Dispatcher {
     const done = typeof error === 'function' ? error : callback
     assertCallback(done)
     const reason = typeof error === 'function' || !error ? new errors.ClientDestroyedError() : error
-    this.destroying ??= Promise.all([...this.origins.values()].map((origin) => origin.destroy(reason))).then(() => {})
+    if (this.destroying === null) {
+      this.context.budget.close()
+      this.destroying = Promise.all([...this.origins.values()].map((origin) => origin.destroy(reason))).then(() => {})
+    }
     return settleWith(this.destroying, done)
   }
 }

@@ -15,8 +15,14 @@ class Waiter implements TimerEntry {
   }
 }
 
+// How often, while somebody waits, it is asked whether a connection has become idle: undici's pools do not tell.
+const askAgain = 50
+
 /** The bound on an agent's connections to all origins together. */
-export class ConnectionBudget {
+export class ConnectionBudget implements TimerEntry {
+  timerAt = 0
+  timerNext: TimerEntry | null = null
+  timerPrev: TimerEntry | null = null
   private readonly max: number
   private readonly acquireTimeout: number
   private readonly evict: () => void
@@ -43,6 +49,17 @@ export class ConnectionBudget {
     })
     this.waiters.add(waiter)
     if (this.acquireTimeout > 0) lane(this.acquireTimeout, true).add(waiter)
+    this.onTimer()
+  }
+
+  /** A connection has come to rest. */
+  idle(): void {
+    if (this.waiters.size > 0) this.evict()
+  }
+
+  onTimer(): void {
+    if (this.waiters.size === 0) return
+    if (this.timerAt === 0) lane(askAgain, true).add(this)
     this.evict()
   }
 
@@ -50,11 +67,21 @@ export class ConnectionBudget {
   release(): void {
     this.used--
     for (const waiter of this.waiters) {
-      this.waiters.delete(waiter)
-      if (waiter.timerAt !== 0) lane(this.acquireTimeout, true).remove(waiter)
+      this.drop(waiter)
       this.used++
       waiter.grant()
       return
     }
+  }
+
+  /** Nobody waits any longer. */
+  close(): void {
+    for (const waiter of this.waiters) this.drop(waiter)
+  }
+
+  private drop(waiter: Waiter): void {
+    this.waiters.delete(waiter)
+    if (waiter.timerAt !== 0) lane(this.acquireTimeout, true).remove(waiter)
+    if (this.waiters.size === 0 && this.timerAt !== 0) lane(askAgain, true).remove(this)
   }
 }

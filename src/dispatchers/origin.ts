@@ -75,7 +75,7 @@ export class Origin implements SessionPoolOwner {
   private readonly closing = new Map<Dispatcher, Promise<void>>()
   // Connections that turned out to speak HTTP/1.1, until the pool asks for one.
   private readonly parked: Socket[] = []
-  private onIdle: (() => void) | null = null
+  private whenSettled: (() => void) | null = null
   private destroyed = false
 
   constructor(context: OriginContext, url: URL, servername: string | null, allowH2: boolean) {
@@ -248,10 +248,14 @@ export class Origin implements SessionPoolOwner {
     this.tell('drain')
   }
 
+  onIdle(): void {
+    this.context.budget.idle()
+  }
+
   onSettled(): void {
-    if (this.onIdle === null || this.http2.active > 0) return
-    this.onIdle()
-    this.onIdle = null
+    if (this.whenSettled === null || this.http2.active > 0) return
+    this.whenSettled()
+    this.whenSettled = null
   }
 
   // The end.
@@ -260,7 +264,7 @@ export class Origin implements SessionPoolOwner {
   async close(): Promise<void> {
     if (this.http2.active > 0) {
       await new Promise<void>((resolve) => {
-        this.onIdle = resolve
+        this.whenSettled = resolve
       })
     }
     await Promise.all([this.http2.close(), this.http1?.close(), this.upgrades?.close(), ...this.closing.values()])

@@ -26,6 +26,8 @@ export interface SessionPoolOwner {
   onConnect(session: PooledSession): void
   onDisconnect(session: PooledSession, error: Error): void
   onDrain(): void
+  /** A session has no stream. */
+  onIdle(): void
   /** A call has ended. */
   onSettled(): void
 }
@@ -65,7 +67,7 @@ export class SessionPool {
   /** Connections being made, the settings of the server included. */
   connecting = 0
   pingInterval: number
-  private readonly owner: SessionPoolOwner
+  readonly owner: SessionPoolOwner
   private readonly starting = new Set<PooledSession>()
   private lastLimit: number
   private needsDrain = false

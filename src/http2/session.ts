@@ -177,6 +177,7 @@ export class PooledSession implements TimerEntry {
         this.refed = false
         this.raw.unref()
       }
+      this.pool.owner.onIdle()
     }
   }
 
