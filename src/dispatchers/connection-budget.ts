@@ -5,13 +5,13 @@ class Waiter implements TimerEntry {
   timerNext: TimerEntry | null = null
   timerPrev: TimerEntry | null = null
   readonly grant: () => void
-  private readonly late: () => void
-  constructor(grant: () => void, late: () => void) {
+  private readonly late: (() => void) | null
+  constructor(grant: () => void, late: (() => void) | null) {
     this.grant = grant
     this.late = late
   }
   onTimer(): void {
-    this.late()
+    this.late?.()
   }
 }
 
@@ -36,19 +36,24 @@ export class ConnectionBudget implements TimerEntry {
     this.evict = evict
   }
 
-  /** Calls `grant` when one more connection may be made, or `late` when that took too long. */
-  acquire(grant: () => void, late: () => void): void {
+  /** Calls `grant` when one more connection may be made, or `late`, where it is given, when that took too long. */
+  acquire(grant: () => void, late: (() => void) | null): void {
     if (this.used < this.max) {
       this.used++
       grant()
       return
     }
-    const waiter = new Waiter(grant, () => {
-      this.waiters.delete(waiter)
-      late()
-    })
+    const waiter: Waiter = new Waiter(
+      grant,
+      late === null
+        ? null
+        : () => {
+            this.drop(waiter)
+            late()
+          },
+    )
     this.waiters.add(waiter)
-    if (this.acquireTimeout > 0) lane(this.acquireTimeout, true).add(waiter)
+    if (late !== null && this.acquireTimeout > 0) lane(this.acquireTimeout, true).add(waiter)
     this.onTimer()
   }
 

@@ -109,13 +109,17 @@ export class Origin implements SessionPoolOwner {
 
   // Connections.
 
-  private open(allowH2: boolean, settled: Settled): void {
+  private open(allowH2: boolean, settled: Settled, isWanted: (() => boolean) | null): void {
     const { context, url } = this
     const fail = (error: Error) => {
       context.budget.release()
       settled(error, null)
     }
     const grant = () => {
+      if (isWanted?.() === false) {
+        fail(new errors.InformationalError('nobody waits any longer'))
+        return
+      }
       const { hostname } = url
       const options = {
         host: url.host,
@@ -144,19 +148,25 @@ export class Origin implements SessionPoolOwner {
       const message = `No connection to ${url.origin} was free within ${acquireTimeout} ms: all ${maxConnections} of the agent are in use`
       settled(new AcquireTimeoutError(message, { origin: url.origin }), null)
     }
-    context.budget.acquire(grant, late)
+    // Calls that wait for HTTP/2 have a clock each.
+    context.budget.acquire(grant, isWanted === null ? late : null)
   }
 
   connect(): void {
-    this.open(true, (error, socket) => this.onSocket(error, socket))
+    this.open(
+      true,
+      (error, socket) => this.onSocket(error, socket),
+      () => this.http2.waiting.first !== null,
+    )
   }
 
   private onSocket(error: Error | null, socket: Socket | null): void {
     if (this.destroyed) {
       socket?.destroy()
     } else if (error !== null) {
+      const wasWanted = this.http2.waiting.first !== null
       this.http2.connectionFailed(error)
-      this.tell('connectionError', error)
+      if (wasWanted) this.tell('connectionError', error)
     } else if ((socket as Socket & Alpn).alpnProtocol === 'h2') {
       this.protocol = '2'
       this.http2.connectionMade(socket as Socket)
@@ -189,11 +199,12 @@ export class Origin implements SessionPoolOwner {
         return
       }
       void connection
-      this.open(this.allowH2, (error, socket) => {
+      const settled: Settled = (error, socket) => {
         callback(error, socket)
         // It has come to speak HTTP/2: this connection is left to undici, the next call is ours.
         if (!forUpgrades && (socket as Alpn | null)?.alpnProtocol === 'h2') this.leaveHttp1()
-      })
+      }
+      this.open(this.allowH2, settled, null)
     }) as Connector
     const factory = (context.options.factory ?? ((origin, given) => new Pool(origin, given))) as (
       origin: URL,

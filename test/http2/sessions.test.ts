@@ -59,12 +59,16 @@ describe('streams', () => {
   it('a server that wants none is not met with more connections; the wait is bounded', async () => {
     const server = await startFrameServer()
     server.onConnection = (connection) => connection.settings(0)
-    const agent = h2cAgent({ acquireTimeout: 20 })
+    const clock = stopClock()
+    const agent = h2cAgent({ acquireTimeout: 5_000, pingInterval: 0 })
     server.onStream = () => {}
     // The first goes out before the settings are known.
     const first = send(agent, server.origin)
     await server.until(() => server.connections[0]?.count('SETTINGS') === 1)
     const calls = many(5, () => send(agent, server.origin))
+    await clock.advance(4_999)
+    expect(calls.map(({ events }) => events)).toEqual(many(5, () => []))
+    await clock.advance(2)
     for (const call of calls) {
       expect((await outcomeOf(call)).at(-1)).toBe('ERR_ACQUIRE_TIMEOUT')
       expect(call.error).toMatchObject({ name: 'AcquireTimeoutError', origin: server.origin })
@@ -198,8 +202,9 @@ describe('a peer that goes silent', () => {
 
 describe('bounds over all origins', () => {
   it('an idle connection elsewhere is closed for a new one; none idle: the wait is bounded', async () => {
+    const clock = stopClock()
     const [one, other, third] = [await startFrameServer(), await startFrameServer(), await startFrameServer()]
-    const agent = h2cAgent({ maxConnections: 2, acquireTimeout: 30 })
+    const agent = h2cAgent({ maxConnections: 2, acquireTimeout: 5_000, pingInterval: 0 })
     await send(agent, one!.origin).over
     other!.onStream = () => {}
     third!.onStream = () => {}
@@ -209,6 +214,7 @@ describe('bounds over all origins', () => {
     await third!.until(() => third!.streams === 1)
     expect(Object.keys(agent.stats).sort()).toEqual([other!.origin, third!.origin].sort())
     const late = send(agent, one!.origin)
+    await clock.advance(5_001)
     expect(await outcomeOf(late)).toEqual(['error', 'ERR_ACQUIRE_TIMEOUT'])
     other!.connections[0]!.answer(1)
     expect(await outcomeOf(send(agent, one!.origin))).toEqual(answered)
