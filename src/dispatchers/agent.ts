@@ -14,6 +14,8 @@ type Done = (error: Error | null, data: null) => void
 /** Beyond as many origins, those without a connection are forgotten. */
 const fewOrigins = 1000
 const sweepFrom = 64
+/** Ways to write an origin that are remembered. */
+const mostSpellings = 4096
 
 /** The pool under a chain, made by {@link createAgent}. */
 export class PoolAgent extends Dispatcher {
@@ -78,7 +80,10 @@ export class PoolAgent extends Dispatcher {
       const known = usual ? this.byGiven.get(opts.origin) : undefined
       if (known !== undefined) return known.dispatch(opts, handler)
       const origin = this.originOf(urlOf(opts.origin), servername || null, (allowH2 ?? this.allowH2) !== false)
-      if (usual) this.byGiven.set(opts.origin, origin)
+      if (usual && typeof opts.origin === 'string') {
+        if (this.byGiven.size >= mostSpellings) this.byGiven.clear()
+        this.byGiven.set(opts.origin, origin)
+      }
       return origin.dispatch(opts, handler)
     } catch (error) {
       handler.onResponseError?.(null as never, error as Error)

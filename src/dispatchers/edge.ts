@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
+import { Http2Call } from '../http2/call.ts'
 import { AttemptTimeoutError, BodyTimeoutError, isUnsent } from '../policies/errors.ts'
 import { abortTransport } from './abort-transport.ts'
 import type { Begun, CallPlan } from './call-plan.ts'
@@ -123,7 +124,7 @@ export class Edge extends GuardedCall {
     this.taken?.restore()
     super.onRequestStart(controller, context)
     const { body, path } = this.opts
-    if (body !== null && body !== undefined && !this.aborted) expectUpload(path)
+    if (body !== null && body !== undefined && !this.aborted && !(controller instanceof Http2Call)) expectUpload(path)
   }
 
   // Callbacks of a connection come in the async context of whoever opened it; from here up they run in the caller's. In a
@@ -207,6 +208,7 @@ export class Edge extends GuardedCall {
   private abortTransport(reason: Error): void {
     const { inner, plan } = this
     if (plan.overEdge) super.abortInner(reason)
+    else if (inner instanceof Http2Call) inner.abort(reason)
     else if (inner !== null) abortTransport(inner, reason)
   }
 

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { type Dispatcher, errors, Pool } from 'undici'
 import { SessionPool, type SessionPoolOptions, type SessionPoolOwner } from '../http2/pool.ts'
 import type { PooledSession } from '../http2/session.ts'
@@ -77,6 +77,8 @@ export class Origin implements SessionPoolOwner {
   private readonly parked: Socket[] = []
   private whenSettled: (() => void) | null = null
   private destroyed = false
+  // Connections on their way.
+  private readonly coming = new Set<Socket>()
 
   constructor(context: OriginContext, url: URL, servername: string | null, allowH2: boolean) {
     this.context = context
@@ -130,8 +132,12 @@ export class Origin implements SessionPoolOwner {
         localAddress: context.options.localAddress,
         allowH2,
       } as ConnectorOptions
+      let coming: Socket | undefined
+      let isDone = false
       try {
-        context.connect(options, ((error: Error | null, socket: Socket | null) => {
+        const made: unknown = context.connect(options, ((error: Error | null, socket: Socket | null) => {
+          isDone = true
+          if (coming !== undefined) this.coming.delete(coming)
           if (error !== null || socket === null) {
             fail(error ?? new errors.SocketError('no connection was made'))
             return
@@ -139,6 +145,10 @@ export class Origin implements SessionPoolOwner {
           socket.once('close', () => context.budget.release())
           settled(null, socket)
         }) as Parameters<Connector>[1])
+        if (made instanceof Socket && !isDone) {
+          coming = made
+          this.coming.add(made)
+        }
       } catch (error) {
         fail(error as Error)
       }
@@ -285,6 +295,7 @@ export class Origin implements SessionPoolOwner {
   async destroy(error: Error): Promise<void> {
     this.destroyed = true
     this.dropParked()
+    for (const socket of this.coming) socket.destroy()
     await Promise.all([
       this.http2.destroy(error),
       ...[this.http1, this.upgrades, ...this.closing.keys()].map((pool) => pool?.destroy(error)),

@@ -266,7 +266,10 @@ export class SessionPool {
   /** Closes its sessions as they come to rest; resolves when they are closed. */
   async close(): Promise<void> {
     const sessions = [...this.sessions, ...this.starting, ...this.retiring]
-    for (const session of sessions) session.retire()
+    for (const session of sessions) {
+      session.retire()
+      session.ref()
+    }
     await Promise.all(sessions.map((session) => session.whenClosed))
   }
 

@@ -33,6 +33,8 @@ const longestInterval = 300_000
 const mostExtensions = 5
 // What has come while this process was busy, or its clock jumped, is read first.
 const turnsToRead = 10
+// A peer that is gone does not close its side.
+const closeTimeout = 1_000
 
 class Alarm implements TimerEntry {
   timerAt = 0
@@ -80,6 +82,7 @@ export class PooledSession implements TimerEntry {
   private readonly idleLane: TimerLane
   private readonly idle: Alarm
   private readonly age: Alarm | null
+  private goodbye: Alarm | null = null
   private error: Error | null = null
   private refed = true
   private pinged = false
@@ -155,7 +158,7 @@ export class PooledSession implements TimerEntry {
     }
     if (this.timerAt === 0 && this.interval > 0) {
       this.heard = true
-      lane(this.interval).add(this)
+      this.watch(this.interval)
     }
   }
 
@@ -170,7 +173,7 @@ export class PooledSession implements TimerEntry {
     if (this.pool.waiting.first !== null) this.pool.advance()
     if (this.open > 0 || this.gone) return
     if (this.retired) {
-      this.raw.close()
+      this.finish()
     } else {
       this.idleLane.add(this.idle)
       if (this.refed) {
@@ -186,7 +189,20 @@ export class PooledSession implements TimerEntry {
     if (this.retired) return
     this.retired = true
     this.pool.retired(this)
-    if (this.open === 0) this.raw.close()
+    if (this.open === 0) this.finish()
+  }
+
+  /** Holds the process until it is closed. */
+  ref(): void {
+    this.refed = true
+    this.raw.ref()
+  }
+
+  private finish(): void {
+    this.raw.close()
+    if (this.goodbye !== null || this.gone) return
+    this.goodbye = new Alarm(() => this.socket.destroy())
+    lane(closeTimeout).add(this.goodbye)
   }
 
   destroy(error?: Error): void {
@@ -232,6 +248,7 @@ export class PooledSession implements TimerEntry {
     if (this.gone) return
     this.gone = true
     this.retired = true
+    if (this.goodbye !== null && this.goodbye.timerAt !== 0) lane(closeTimeout).remove(this.goodbye)
     if (this.timerAt !== 0) this.watchLane?.remove(this)
     if (this.idle.timerAt !== 0) this.idleLane.remove(this.idle)
     if (this.age !== null && this.age.timerAt !== 0) lane(this.pool.options.maxConnectionAge).remove(this.age)
