@@ -98,6 +98,11 @@ export interface AgentOptions extends Agent.Options {
    */
   readonly allowH2?: boolean
   /**
+   * Origins, such as `https://old.example.com`, that are spoken to in HTTP/1.1 only.
+   * @default []
+   */
+  readonly http1Origins?: readonly string[]
+  /**
    * HTTP/2 by prior knowledge on `http:` origins.
    * @default false
    */
@@ -119,6 +124,7 @@ const knownOptions = [
   'factory',
   'h2Options',
   'headersTimeout',
+  'http1Origins',
   'initialWindowSize',
   'keepAliveMaxTimeout',
   'keepAliveTimeout',
@@ -150,6 +156,7 @@ const ownOptions: ReadonlySet<string> = new Set([
   'acquireTimeout',
   'connect',
   'factory',
+  'http1Origins',
   'maxConnectionAge',
   'maxConnections',
   'maxConnectionsPerOrigin',
@@ -180,10 +187,26 @@ function check(name: string, value: number, min: number, more: { integer?: boole
   return checkNumber(`createAgent: ${name}`, value, { min, ...more })
 }
 
+function originsOf(given: unknown): ReadonlySet<string> {
+  const listed = given ?? []
+  if (!Array.isArray(listed))
+    throw new TypeError(`createAgent: http1Origins must be an array of origins, got ${typeof given}`)
+  return new Set(
+    listed.map((one: unknown) => {
+      const url = URL.parse(String(one))
+      if (url !== null && url.pathname === '/' && url.search === '') return url.origin
+      throw new TypeError(
+        `createAgent: http1Origins must hold scheme, host and port of origins, got ${JSON.stringify(one)}`,
+      )
+    }),
+  )
+}
+
 /** What the parts of an agent are told. */
 export interface ReadOptions {
   readonly given: AgentOptions
   readonly pool: SessionPoolOptions
+  readonly http1Origins: ReadonlySet<string>
   /** For undici's pools. */
   readonly http1: Record<string, unknown>
 }
@@ -243,5 +266,10 @@ export function readOptions(given: AgentOptions): ReadOptions {
   }
   const http1: Record<string, unknown> = { connections, keepAliveTimeout, connectTimeout }
   for (const [name, value] of Object.entries(given)) if (!ownOptions.has(name) && value != null) http1[name] ??= value
-  return { given: { ...given, acquireTimeout, maxConnections, connectTimeout }, pool, http1 }
+  return {
+    given: { ...given, acquireTimeout, maxConnections, connectTimeout },
+    pool,
+    http1,
+    http1Origins: originsOf(given.http1Origins),
+  }
 }

@@ -23,6 +23,7 @@ export class PoolAgent extends Dispatcher {
   private readonly context: OriginContext
   private readonly maxOrigins: number
   private readonly allowH2: boolean
+  private readonly http1Origins: ReadonlySet<string>
   private readonly limits: { readonly webSocket: object; readonly eventSource: object }
   // By what the caller gave, so that a call costs one look-up.
   private readonly byGiven = new Map<unknown, Origin>()
@@ -33,7 +34,8 @@ export class PoolAgent extends Dispatcher {
 
   constructor(options: AgentOptions) {
     super()
-    const { given, pool, http1 } = readOptions(options)
+    const { given, pool, http1, http1Origins } = readOptions(options)
+    this.http1Origins = http1Origins
     if (given.factory != null && typeof given.factory !== 'function') {
       throw new errors.InvalidArgumentError('factory must be a function.')
     }
@@ -79,7 +81,9 @@ export class PoolAgent extends Dispatcher {
       const usual = !servername && (allowH2 == null || allowH2 === this.allowH2)
       const known = usual ? this.byGiven.get(opts.origin) : undefined
       if (known !== undefined) return known.dispatch(opts, handler)
-      const origin = this.originOf(urlOf(opts.origin), servername || null, (allowH2 ?? this.allowH2) !== false)
+      const url = urlOf(opts.origin)
+      const mayH2 = (allowH2 ?? this.allowH2) !== false && !this.http1Origins.has(url.origin)
+      const origin = this.originOf(url, servername || null, mayH2)
       if (usual && typeof opts.origin === 'string') {
         if (this.byGiven.size >= mostSpellings) this.byGiven.clear()
         this.byGiven.set(opts.origin, origin)

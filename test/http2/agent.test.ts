@@ -96,6 +96,15 @@ describe('the protocol of an origin', () => {
     expect(server.connections.opened).toBe(2)
   })
 
+  it('is HTTP/1.1 for origins that are listed', async () => {
+    const [old, both] = [await serve('both'), await serve('both')]
+    const ca = [old.ca!, both.ca!].join('\n')
+    const agent = keep(createAgent({ connect: { ca }, http1Origins: [old.url('/')] }))
+    for (const server of [old, both]) await send(agent, server.origin).over
+    expect([old.requests[0]?.protocol, both.requests[0]?.protocol]).toEqual(['1.1', '2'])
+    expect(() => createAgent({ http1Origins: ['old.test'] })).toThrow(/http1Origins must hold scheme, host and port/)
+  })
+
   it('a connection that cannot be made fails all that wait for it, once', async () => {
     const server = await serve('h2')
     const agent = keep(createAgent({ connect: { ca: server.ca! } }))

@@ -1,25 +1,15 @@
 // Calls against a server that sends GOAWAY, resets streams and drops connections at random: every call settles once, none
 // hangs, no POST is taken twice, and what is lost is told.
+import { seededRandom } from 'roundtripper/testing'
 import { describe, expect, it } from 'vitest'
 import { type FrameConnection, startFrameServer } from './frame-server.ts'
 import { h2cAgent, send, turn } from './support.ts'
-
-// A small generator of its own, so that a failing run can be repeated.
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 describe('a server that fails at random', () => {
   it.each([1, 2, 3, 4, 5, 6, 7, 8])(
     'every call settles, and none is sent twice that may not be (seed %i)',
     async (seed) => {
-      const random = randomOf(seed)
+      const random = seededRandom(seed).next
       const server = await startFrameServer()
       const drop = (connection: FrameConnection) => {
         if (random() < 0.5) connection.socket.end()
