@@ -239,9 +239,24 @@ export class PooledSession implements TimerEntry {
     this.goawayCode = code
     this.lastTaken = lastStreamId
     if (code === constants.NGHTTP2_ENHANCE_YOUR_CALM) this.pool.calmDown()
+    if (code !== constants.NGHTTP2_NO_ERROR) this.outliveGoaway()
     if (this.retired) return
     this.retired = true
     this.pool.retired(this)
+  }
+
+  // After a GOAWAY with an error node:http2 destroys the session, as its next step. What the server has taken on may still be
+  // answered: the session ends when that is done, or when the server ends it.
+  private outliveGoaway(): void {
+    const { raw } = this
+    const destroy = raw.destroy
+    raw.destroy = () => {
+      raw.destroy = destroy
+    }
+    process.nextTick(() => {
+      raw.destroy = destroy
+      if (this.open === 0) this.finish()
+    })
   }
 
   private onClose(): void {

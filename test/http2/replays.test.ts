@@ -49,6 +49,22 @@ describe('GOAWAY', () => {
     expect(server.connections.length).toBe(2)
   })
 
+  it('34: with an error code, what the server has taken may still be answered, and the rest goes elsewhere', async () => {
+    const server = await startFrameServer()
+    server.onStream = (connection, stream, at) => {
+      if (at === 2) connection.goaway(1, 2)
+      else if (at > 2) connection.answer(stream)
+    }
+    const agent = h2cAgent()
+    const first = send(agent, server.origin, { method: 'POST', body: 'one' })
+    await server.until(() => server.streams === 1)
+    const second = send(agent, server.origin, { method: 'POST', body: 'two' })
+    expect(await outcomeOf(second)).toEqual(answered)
+    server.connections[0]!.answer(1)
+    expect(await outcomeOf(first)).toEqual(answered)
+    await server.until(() => server.connections[0]!.count('GOAWAY') > 0)
+  })
+
   it('a POST that the server had taken is reported once, and not sent twice', async () => {
     const server = await startFrameServer()
     server.onStream = (connection) => {
@@ -88,7 +104,10 @@ describe('GOAWAY', () => {
     ['that the server had taken', 1],
   ])('ENHANCE_YOUR_CALM is never replayed: a stream %s', async (_name, last) => {
     const server = await startFrameServer()
-    server.onStream = (connection) => connection.goaway(last, 11)
+    server.onStream = (connection) => {
+      connection.goaway(last, 11)
+      connection.socket.end()
+    }
     const lost = send(h2cAgent(), server.origin)
     expect(await outcomeOf(lost)).toEqual(['start', 'error', 'UND_ERR_SOCKET'])
     expect(server.streams).toBe(1)
