@@ -2,6 +2,7 @@ import type { AsyncResource } from 'node:async_hooks'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
+import { Http2Call } from '../http2/call.ts'
 import type { TimerEntry, TimerLane } from '../policies/clock.ts'
 import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
@@ -299,7 +300,7 @@ export class FusedCall
     if (this.paused) controller.pause()
     if (context !== null && context !== this.context) Object.assign(this.context as object, context)
     const { body, path } = this.given
-    if (body !== null && body !== undefined) expectUpload(path)
+    if (body !== null && body !== undefined && !(controller instanceof Http2Call)) expectUpload(path)
   }
 
   onRequestUpgrade(controller: Controller, status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
