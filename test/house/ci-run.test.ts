@@ -42,8 +42,8 @@ describe('.ci/run', () => {
 
   it('adds up the tests and the steps', () => {
     const { status, last, ran } = run([])
-    // 40 unit tests, 6 end-to-end tests, 2 examples; types, lint, package and demo as one each.
-    expect({ status, last }).toEqual({ status: 0, last: '52 passed, 0 failed' })
+    // 40 unit tests, 6 end-to-end tests, 2 examples; types, lint, package, demo and soak as one each.
+    expect({ status, last }).toEqual({ status: 0, last: '53 passed, 0 failed' })
     expect(ran).toEqual([
       'ran ci',
       'ran test',
@@ -52,13 +52,14 @@ describe('.ci/run', () => {
       'ran run check:package',
       'ran run examples',
       'ran run demo -- --once',
+      'ran run soak -- --calls 25000',
       'ran run test:e2e',
     ])
   })
 
   it('goes on after a failed step, and fails in the end', () => {
     const { status, last, ran, stdout } = run(['"run typecheck") exit 2 ;;'])
-    expect({ status, last }).toEqual({ status: 1, last: '51 passed, 1 failed' })
+    expect({ status, last }).toEqual({ status: 1, last: '52 passed, 1 failed' })
     expect(ran.at(-1)).toBe('ran run test:e2e')
     expect(stdout).toContain('types (exit 2)')
   })
@@ -67,23 +68,23 @@ describe('.ci/run', () => {
     [
       'failed tests once',
       '"test") echo "38 2 0 unit tests" >>"$ROUNDTRIPPER_COUNTS"; exit 1 ;;',
-      '50 passed, 2 failed',
+      '51 passed, 2 failed',
     ],
-    ['an install that failed', '"ci") exit 1 ;;', '12 passed, 1 failed'],
+    ['an install that failed', '"ci") exit 1 ;;', '13 passed, 1 failed'],
     [
       'a run that ended badly though no test failed',
       '"test") echo "40 0 0 unit tests" >>"$ROUNDTRIPPER_COUNTS"; exit 1 ;;',
-      '52 passed, 1 failed',
+      '53 passed, 1 failed',
     ],
     [
       'a run without a single test',
       '"run test:e2e") echo "0 0 6 e2e tests" >>"$ROUNDTRIPPER_COUNTS" ;;',
-      '46 passed, 1 failed, 6 skipped',
+      '47 passed, 1 failed, 6 skipped',
     ],
     [
       'one broken example',
       '"run examples") printf "1 0 0 a\\n0 1 0 b\\n" >>"$ROUNDTRIPPER_COUNTS"; exit 1 ;;',
-      '51 passed, 1 failed',
+      '52 passed, 1 failed',
     ],
   ])('counts %s', (_, failing, last) => {
     expect(run([failing])).toMatchObject({ status: 1, last })
@@ -91,11 +92,11 @@ describe('.ci/run', () => {
 
   it('names skipped tests without failing for them', () => {
     const skipping = '"test") echo "40 0 3 unit tests" >>"$ROUNDTRIPPER_COUNTS" ;;'
-    expect(run([skipping])).toMatchObject({ status: 0, last: '52 passed, 0 failed, 3 skipped' })
+    expect(run([skipping])).toMatchObject({ status: 0, last: '53 passed, 0 failed, 3 skipped' })
   })
 
   it('asks for a real Jaeger in the end-to-end tests', () => {
     const without = '"run test:e2e") [ "$ROUNDTRIPPER_REQUIRE_JAEGER" = 1 ] || exit 1 ;;'
-    expect(run([without])).toMatchObject({ status: 0, last: '47 passed, 0 failed' })
+    expect(run([without])).toMatchObject({ status: 0, last: '48 passed, 0 failed' })
   })
 })
