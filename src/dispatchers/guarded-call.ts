@@ -235,6 +235,7 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     this.disarm()
     this.plan.keeper?.ended(this)
     if (this.ownsExchange) this.scope.exchange.done = true
+    this.forget()
   }
 
   /** Gives the call up for a reason that is not the caller's. */

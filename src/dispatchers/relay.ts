@@ -7,6 +7,8 @@ import type { CallScope } from './exchange.ts'
 /** A layer as undici knows it. The function it returns has exactly two parameters: undici checks. */
 export type Layer = Dispatcher.DispatcherComposeInterceptor
 
+const nobody: Dispatcher.DispatchHandler = {}
+
 type RawHeaders = Exclude<Dispatcher.DispatchController['rawHeaders'], undefined>
 
 /**
@@ -17,7 +19,7 @@ type RawHeaders = Exclude<Dispatcher.DispatchController['rawHeaders'], undefined
  * One object for both roles: on the happy path it is the only thing a layer allocates.
  */
 export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchController {
-  readonly handler: Dispatcher.DispatchHandler
+  handler: Dispatcher.DispatchHandler
   readonly scope: CallScope
   inner: Dispatcher.DispatchController | null = null
   context: object | null = null
@@ -108,6 +110,19 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     // A foreign layer throws where an answer does not suit it; that is its judgement of the server.
     scope.abortedAs ??= isOutermost ? 'invalid' : kindOfError(error)
     this.stop(error as Error)
+  }
+
+  /**
+   * Lets go of both sides when all is said. Consumers keep their controller: undici's `request` in a function that V8 puts
+   * among the old objects at once, where it is garbage until the next full collection. Until then all that can be reached
+   * from here would be copied there too, call by call, and V8 would conclude that such objects live long, and make them
+   * there in the first place.
+   */
+  protected forget(): void {
+    // The transport may have yet to be told of an abort.
+    if (!this.ended || this.aborted) return
+    this.handler = nobody
+    this.inner = null
   }
 
   onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
