@@ -24,6 +24,7 @@ import {
 import type { FusedPlan } from './fused-plan.ts'
 import type { GuardedCall } from './guarded-call.ts'
 import { protocolOfHead } from './protocol.ts'
+import { letGoOf } from './relay.ts'
 import { RetriedCall } from './retried-call.ts'
 import { expectUpload } from './upload-stream.ts'
 
@@ -60,13 +61,13 @@ export class FusedCall
   readonly beganAt: number
   headAt = 0
   paused = false
+  handler: Dispatcher.DispatchHandler
+  inner: Controller | null = null
 
   private readonly plan: FusedPlan
   private readonly given: ScopedOptions
-  private readonly handler: Dispatcher.DispatchHandler
   private readonly asyncContext: AsyncResource
   private context: object | null = null
-  private inner: Controller | null = null
   private timers: TimerLane | null = null
   private asked = 0
   private permit: Permit | null = null
@@ -389,6 +390,7 @@ export class FusedCall
       this.handler.onResponseError?.(this, error as Error)
     } finally {
       this.plan.keeper.ended(this)
+      letGoOf(this)
     }
   }
 

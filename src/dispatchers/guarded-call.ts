@@ -6,7 +6,7 @@ import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import type { Permit, Waiting } from '../policies/policy.ts'
 import { type Answer, type Begun, type CallPlan, isWaiting, type KeptCall, shorter } from './call-plan.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
-import { Relay } from './relay.ts'
+import { letGoOf, Relay } from './relay.ts'
 import { watchBody } from './replay.ts'
 import { warnBodyUnread } from './unread-body.ts'
 
@@ -235,7 +235,8 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     this.disarm()
     this.plan.keeper?.ended(this)
     if (this.ownsExchange) this.scope.exchange.done = true
-    this.forget()
+    // Of an abort the transport may have yet to be told.
+    if (this.ended && !this.aborted) letGoOf(this)
   }
 
   /** Gives the call up for a reason that is not the caller's. */

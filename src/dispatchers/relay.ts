@@ -9,6 +9,22 @@ export type Layer = Dispatcher.DispatcherComposeInterceptor
 
 const nobody: Dispatcher.DispatchHandler = {}
 
+interface Sides {
+  handler: Dispatcher.DispatchHandler
+  inner: Dispatcher.DispatchController | null
+}
+
+/**
+ * Lets a call that is over go from both its sides. Consumers keep their controller: undici's `request` in a function that
+ * V8 puts among the old objects at once, where it is garbage until the next full collection. Until then all that can be
+ * reached from it would be copied there too, call by call, and V8 would conclude that such objects live long, and make
+ * them there in the first place.
+ */
+export function letGoOf(call: Sides): void {
+  call.handler = nobody
+  call.inner = null
+}
+
 type RawHeaders = Exclude<Dispatcher.DispatchController['rawHeaders'], undefined>
 
 /**
@@ -110,19 +126,6 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
     // A foreign layer throws where an answer does not suit it; that is its judgement of the server.
     scope.abortedAs ??= isOutermost ? 'invalid' : kindOfError(error)
     this.stop(error as Error)
-  }
-
-  /**
-   * Lets go of both sides when all is said. Consumers keep their controller: undici's `request` in a function that V8 puts
-   * among the old objects at once, where it is garbage until the next full collection. Until then all that can be reached
-   * from here would be copied there too, call by call, and V8 would conclude that such objects live long, and make them
-   * there in the first place.
-   */
-  protected forget(): void {
-    // The transport may have yet to be told of an abort.
-    if (!this.ended || this.aborted) return
-    this.handler = nobody
-    this.inner = null
   }
 
   onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
