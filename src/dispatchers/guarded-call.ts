@@ -105,6 +105,13 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     return this.handOn()
   }
 
+  /** Puts other headers into what is handed on. */
+  setHeaders(headers: NonNullable<ScopedOptions['headers']>): void {
+    // Whoever made the exchange copied the options for it: they are nobody else's.
+    if (this.ownsExchange) this.opts.headers = headers
+    else this.opts = { ...this.opts, headers }
+  }
+
   protected override get isOutermost(): boolean {
     return this.ownsExchange
   }

@@ -1,4 +1,4 @@
-import type { Attributes } from '@opentelemetry/api'
+import type { Attributes, Span } from '@opentelemetry/api'
 import type { CallScope, ScopedOptions } from '../dispatchers/exchange.ts'
 import { redactedUrl } from '../dispatchers/redact.ts'
 import { type Outcome, statusOfError } from '../policies/outcome.ts'
@@ -103,27 +103,31 @@ export function requestAttributes(
   return attributes
 }
 
-/** What policies left, as attributes. */
-export function noteAttributes(notes: CallScope['notes']): Attributes {
-  const attributes: Attributes = {}
-  for (const [name, value] of notes ?? []) attributes[`roundtripper.${name}`] = value
-  return attributes
+// Given to the span one by one: an object of them would be made for it to take apart again.
+
+/** Gives a span what policies left. */
+export function setNotes(span: Span, notes: CallScope['notes']): void {
+  if (notes === null) return
+  for (const [name, value] of notes) span.setAttribute(`roundtripper.${name}`, value)
 }
 
-/** What is known of an attempt when it is over. `queuedBefore` is what its call had waited before it was forked. */
-export function endAttributes(scope: CallScope, { status, headers }: Outcome, queuedBefore: number): Attributes {
-  const attributes = noteAttributes(scope.notes)
-  if (status !== undefined) attributes['http.response.status_code'] = status
-  if (scope.protocol !== undefined) attributes['network.protocol.version'] = scope.protocol
-  if (scope.peer?.address !== undefined) {
-    attributes['network.peer.address'] = scope.peer.address
-    if (scope.peer.port !== undefined) attributes['network.peer.port'] = scope.peer.port
+/**
+ * Gives a span what is known of its attempt when that is over. `queuedBefore` is what its call had waited before it was
+ * forked.
+ */
+export function setEnd(span: Span, scope: CallScope, { status, headers }: Outcome, queuedBefore: number): void {
+  setNotes(span, scope.notes)
+  if (status !== undefined) span.setAttribute('http.response.status_code', status)
+  const { protocol, peer } = scope
+  if (protocol !== undefined) span.setAttribute('network.protocol.version', protocol)
+  if (peer?.address !== undefined) {
+    span.setAttribute('network.peer.address', peer.address)
+    if (peer.port !== undefined) span.setAttribute('network.peer.port', peer.port)
   }
   const queuedMs = queuedBefore + scope.queuedMs
-  if (queuedMs > 0) attributes['roundtripper.queued_ms'] = queuedMs
+  if (queuedMs > 0) span.setAttribute('roundtripper.queued_ms', queuedMs)
   const retryAfter = headers?.['retry-after']
-  if (typeof retryAfter === 'string') attributes['roundtripper.retry_after'] = retryAfter
-  return attributes
+  if (typeof retryAfter === 'string') span.setAttribute('roundtripper.retry_after', retryAfter)
 }
 
 /** `error.type` of an outcome; `undefined` for one that leaves the span's status unset. */

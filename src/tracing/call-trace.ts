@@ -2,8 +2,8 @@ import {
   type Context,
   context,
   INVALID_TRACEID,
-  type Link,
   type Span,
+  type SpanContext,
   SpanKind,
   SpanStatusCode,
   type Tracer,
@@ -13,8 +13,8 @@ import type { AttemptObserver, CallScope, Exchange, ScopedOptions } from '../dis
 import type { GuardedCall } from '../dispatchers/guarded-call.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
-import { endAttributes, errorTypeOf, methodOf, noteAttributes, requestAttributes } from './attributes.ts'
-import { injectContext } from './inject.ts'
+import { errorTypeOf, methodOf, requestAttributes, setEnd, setNotes } from './attributes.ts'
+import { injectedHeaders, type RequestHeaders } from './inject.ts'
 
 /** What `urlTemplate` is shown of a request. */
 export interface TemplatedRequest {
@@ -41,7 +41,6 @@ function hasSpan(parent: Context): boolean {
 class AttemptTrace {
   readonly span: Span
   readonly parent: Context
-  readonly context: Context
   readonly number: number
   /** Whose outcome it shows: the call's, until whoever makes attempts adopts it. */
   scope: CallScope
@@ -52,7 +51,6 @@ class AttemptTrace {
   constructor(span: Span, parent: Context, number: number, scope: CallScope) {
     this.span = span
     this.parent = parent
-    this.context = trace.setSpan(parent, span)
     this.number = number
     this.scope = scope
   }
@@ -61,13 +59,18 @@ class AttemptTrace {
     return this.ended
   }
 
+  // Made when it is asked for, which is once: kept, it would be a map and three functions for as long as the call lasts.
+  get context(): Context {
+    return trace.setSpan(this.parent, this.span)
+  }
+
   end(outcome: Outcome, bodyUnread: boolean, callNotes: CallScope['notes']): void {
     if (this.ended) return
     this.ended = true
     const { span, scope } = this
     if (span.isRecording()) {
-      if (callNotes !== null) span.setAttributes(noteAttributes(callNotes))
-      span.setAttributes(endAttributes(scope, outcome, this.queuedBefore))
+      setNotes(span, callNotes)
+      setEnd(span, scope, outcome, this.queuedBefore)
       finish(span, outcome, bodyUnread || scope.bodyUnread)
     }
     span.end()
@@ -88,8 +91,7 @@ function finish(span: Span, outcome: Outcome, bodyUnread: boolean): void {
   }
 }
 
-function noteIds(scope: CallScope, span: Span): void {
-  const { traceId, spanId } = span.spanContext()
+function noteIds(scope: CallScope, { traceId, spanId }: SpanContext): void {
   scope.traceId = traceId
   scope.spanId = spanId
 }
@@ -137,12 +139,15 @@ export class CallTrace implements Permit, AttemptObserver {
   /** Begins the spans of a call, or `null` where nothing is to be traced: the caller's context suppresses it. */
   static begin(tracer: Tracer, settings: TraceSettings, scope: CallScope, call: GuardedCall): CallTrace | null {
     const traced = new CallTrace(tracer, settings, scope, call)
-    if (traced.first.span.spanContext().traceId === INVALID_TRACEID) {
+    const ids = traced.first.span.spanContext()
+    if (ids.traceId === INVALID_TRACEID) {
       scope.exchange.previousTrace = null
       return null
     }
-    noteIds(scope, traced.callSpan ?? traced.first.span)
-    call.opts = traced.inject(traced.first, call.opts)
+    // Who logs the call names its own span, or the attempt that decided it.
+    noteIds(scope, traced.callSpan === null ? ids : traced.callSpan.spanContext())
+    const headers = traced.inject(traced.first, call.opts)
+    if (headers !== null) call.setHeaders(headers)
     scope.trace = traced
     if (scope.number === 0) scope.exchange.addObserver(traced)
     return traced
@@ -164,30 +169,30 @@ export class CallTrace implements Permit, AttemptObserver {
   }
 
   private beginAttempt(attempt: CallScope, opts: ScopedOptions): ScopedOptions {
-    let traced = this.first
-    let sent = opts
-    if (this.adopted) {
-      traced = this.start(attempt, opts, attempt.number)
-      sent = this.inject(traced, opts)
-    } else {
-      // Its options already carry the context.
+    if (!this.adopted) {
+      // Its options already carry the context, and the call its ids.
       this.adopted = true
-      traced.scope = attempt
-      traced.queuedBefore = attempt.exchange.queuedMs
+      this.first.scope = attempt
+      this.first.queuedBefore = attempt.exchange.queuedMs
+      attempt.trace = this.first
+      noteIds(attempt, this.first.span.spanContext())
+      return opts
     }
+    const traced = this.start(attempt, opts, attempt.number)
     attempt.trace = traced
-    noteIds(attempt, traced.span)
-    // Who logs the call names the attempt that decided it.
-    if (this.callSpan === null) noteIds(attempt.exchange, traced.span)
-    return sent
+    const ids = traced.span.spanContext()
+    noteIds(attempt, ids)
+    if (this.callSpan === null) noteIds(attempt.exchange, ids)
+    const headers = this.inject(traced, opts)
+    return headers === null ? opts : { ...opts, headers }
   }
 
-  private inject(traced: AttemptTrace, opts: ScopedOptions): ScopedOptions {
+  private inject(traced: AttemptTrace, opts: ScopedOptions): RequestHeaders | null {
     try {
-      return injectContext(traced.context, opts)
+      return injectedHeaders(traced.context, opts.headers)
     } catch (error) {
       this.settings.failed(error)
-      return opts
+      return null
     }
   }
 
@@ -222,7 +227,7 @@ export class CallTrace implements Permit, AttemptObserver {
     if (span.isRecording()) {
       span.setAttribute('roundtripper.attempts', exchange.attempts)
       if (exchange.backoffMs > 0) span.setAttribute('roundtripper.backoff_ms', exchange.backoffMs)
-      span.setAttributes(noteAttributes(exchange.notes))
+      setNotes(span, exchange.notes)
       finish(span, outcome, bodyUnread)
     }
     span.end()
@@ -238,10 +243,12 @@ export class CallTrace implements Permit, AttemptObserver {
     const template = this.templateOf(scope, opts)
     const { name } = methodOf(opts.method)
     const previous = exchange.previousTrace
-    const links: Link[] = previous instanceof AttemptTrace ? [{ context: previous.span.spanContext() }] : []
+    const attributes = requestAttributes(scope, opts, template, number)
     const span = this.tracer.startSpan(
       template === undefined ? name : `${name} ${template}`,
-      { kind: SpanKind.CLIENT, attributes: requestAttributes(scope, opts, template, number), links },
+      previous instanceof AttemptTrace
+        ? { kind: SpanKind.CLIENT, attributes, links: [{ context: previous.span.spanContext() }] }
+        : { kind: SpanKind.CLIENT, attributes },
       this.parent,
     )
     const started = new AttemptTrace(span, this.parent, number, scope)

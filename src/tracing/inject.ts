@@ -2,6 +2,9 @@ import { type Context, propagation } from '@opentelemetry/api'
 import type { ScopedOptions } from '../dispatchers/exchange.ts'
 import { replaceHeaders } from '../dispatchers/headers.ts'
 
+/** A request's headers, in one of undici's three forms. */
+export type RequestHeaders = NonNullable<ScopedOptions['headers']>
+
 // Kept between calls: propagators are set once a process, and their fields do not change.
 let knownFields: readonly string[] = []
 let fieldSet: ReadonlySet<string> = new Set()
@@ -20,22 +23,30 @@ function replacedBy(carrier: Readonly<Record<string, string>>): ReadonlySet<stri
   return 'baggage' in carrier ? fieldSet : fieldsOfTrace
 }
 
-function areHeaders(headers: NonNullable<ScopedOptions['headers']>): boolean {
+function areHeaders(headers: RequestHeaders): boolean {
   return typeof headers === 'object' && !(Array.isArray(headers) && headers.length % 2 !== 0)
 }
 
-/** Options whose headers carry `context` (`traceparent` and its siblings) in place of any they carried before. */
-export function injectContext(context: Context, opts: ScopedOptions): ScopedOptions {
+function isEmpty(carrier: object): boolean {
+  for (const _name in carrier) return false
+  return true
+}
+
+/**
+ * Headers that carry `context` (`traceparent` and its siblings) in place of any they carried before; `null` where they
+ * stay as they are.
+ */
+export function injectedHeaders(context: Context, headers: ScopedOptions['headers']): RequestHeaders | null {
   const carrier: Record<string, string> = {}
   propagation.inject(context, carrier)
-  if (Object.keys(carrier).length === 0) return opts
+  if (isEmpty(carrier)) return null
   // Most calls bring no headers of their own.
-  if (opts.headers === null || opts.headers === undefined) return { ...opts, headers: carrier }
-  if (!areHeaders(opts.headers)) return opts
+  if (headers === null || headers === undefined) return carrier
+  if (!areHeaders(headers)) return null
   try {
-    return { ...opts, headers: replaceHeaders(opts.headers, replacedBy(carrier), carrier) }
+    return replaceHeaders(headers, replacedBy(carrier), carrier)
   } catch {
     // What is no list of headers is left as it is, for the check at the edge to explain.
-    return opts
+    return null
   }
 }
