@@ -88,6 +88,8 @@ export interface StubResult {
   readonly empty: number
   readonly chain: number
   readonly tracing: number
+  /** What tracing adds to the chain, round by round. */
+  readonly tracingAdds: number
 }
 
 export function benchStub(rounds: number, calls: number): StubResult {
@@ -108,5 +110,7 @@ export function benchStub(rounds: number, calls: number): StubResult {
     empty: median(costs.empty),
     chain: median(costs.chain),
     tracing: median(costs.tracing),
+    // It is a hundredth of either: the difference of their medians would be that of two rounds far apart.
+    tracingAdds: median(costs.tracing.map((cost, at) => cost - (costs.chain[at] as number))),
   }
 }
