@@ -11,14 +11,17 @@ const { values } = parseArgs({
     // So many that each round has its share of full collections: with fewer, the median is that of rounds without one.
     calls: { type: 'string', default: '10000' },
     callers: { type: 'string', default: '100' },
+    // A process compiles its code one way or another and keeps to it: two of one variant can differ by a tenth.
+    processes: { type: 'string', default: '3' },
   },
 })
 const rounds = Number(values.rounds)
 const calls = Number(values.calls)
 const callers = Number(values.callers)
+const processes = Number(values.processes)
 
 // Rounds not counted: until then the compiler is at work, and V8 learns where objects live long.
-const warmUps = 3
+const warmUps = 2
 
 const variants = ['bare', 'chain', 'handSpan', 'tracedChain'] as const satisfies readonly ClientVariant[]
 
@@ -49,14 +52,28 @@ function reportStub(): void {
 type Results = Record<ClientVariant, RoundResult[]>
 
 async function measure(protocol: 'http1' | 'http2', addresses: ServerAddresses): Promise<Results> {
-  const clients = {} as Record<ClientVariant, BenchClient>
   const results: Results = { bare: [], chain: [], handSpan: [], tracedChain: [] }
+  for (let set = 0; set < processes; set++) {
+    const share = Math.floor(rounds / processes) + (set < rounds % processes ? 1 : 0)
+    await measureSet(protocol, addresses, share, results)
+  }
+  return results
+}
+
+/** Some rounds with one fresh process for each variant. */
+async function measureSet(
+  protocol: 'http1' | 'http2',
+  addresses: ServerAddresses,
+  share: number,
+  results: Results,
+): Promise<void> {
+  const clients = {} as Record<ClientVariant, BenchClient>
   for (const variant of variants) {
     const origin = addresses[protocol]
     clients[variant] = await startClient({ variant, origin, ca: addresses.ca, otlp: addresses.otlp, callers })
   }
   for (let warm = 0; warm < warmUps; warm++) for (const variant of variants) await clients[variant].round(calls)
-  for (let at = 0; at < rounds; at++) {
+  for (let at = 0; at < share; at++) {
     // Each goes first in turn, so that a drift of the machine falls on all.
     for (let turn = 0; turn < variants.length; turn++) {
       const variant = variants[(at + turn) % variants.length] as ClientVariant
@@ -64,7 +81,6 @@ async function measure(protocol: 'http1' | 'http2', addresses: ServerAddresses):
     }
   }
   await Promise.all(variants.map((variant) => clients[variant].stop()))
-  return results
 }
 
 function ratios(results: Results, one: ClientVariant, other: ClientVariant): number[] {
@@ -72,7 +88,9 @@ function ratios(results: Results, one: ClientVariant, other: ClientVariant): num
 }
 
 function reportProtocol(name: string, results: Results): void {
-  console.log(`\n${name}, ${callers} callers, 1 KB JSON, ${rounds} rounds of ${calls} calls each, alternating`)
+  console.log(
+    `\n${name}, ${callers} callers, 1 KB JSON, ${rounds} rounds of ${calls} calls each in ${processes} sets of processes, alternating`,
+  )
   for (const variant of variants) {
     const cpu = median(results[variant].map((result) => result.cpu))
     const rate = median(results[variant].map((result) => result.rate))
@@ -105,7 +123,7 @@ async function main(): Promise<void> {
       reportProtocol(name, await measure(protocol, server.addresses))
       // Two traced variants, the rounds to warm up as well, and a parent span for each round.
       const each = Math.ceil(calls / callers) * callers
-      const expected = 2 * (rounds + warmUps) * (each + 1)
+      const expected = 2 * (rounds + processes * warmUps) * (each + 1)
       const received = (await countSpans(server.addresses.otlp)) - before
       if (received !== expected) throw new Error(`void: ${expected} spans were made, the receiver got ${received}`)
       console.log(`  spans received: ${received}, all`)
