@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import type { AgentSetup, Transport } from './agent-client.ts'
 import type { RoundResult } from './client.ts'
 import { type BenchClient, type ServerAddresses, startAgentClient, startServer } from './processes.ts'
-import { median, range } from './statistics.ts'
+import { median, spread } from './statistics.ts'
 
 const { values } = parseArgs({
   options: {
@@ -60,7 +60,7 @@ function show(name: string, results: Results): void {
 function ratio(results: Results, one: Transport, other: Transport): number {
   const others = results[other] as RoundResult[]
   const ratios = (results[one] as RoundResult[]).map(({ cpu }, at) => cpu / (others[at] as RoundResult).cpu)
-  console.log(`  ${one}/${other} over the rounds: ${range(ratios)}`)
+  console.log(`  ${one}/${other}: ${spread(ratios)}`)
   return median(ratios)
 }
 

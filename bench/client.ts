@@ -38,7 +38,8 @@ const telemetry = traced
 const tracer = trace.getTracer('bench')
 const url = new URL(setup.origin)
 
-// Both sides have the same pool: what is compared are the layers.
+// Both sides have the same options. Over HTTP/1.1 they have undici's pool, so what is compared are the layers; over HTTP/2
+// the chain's side has the kit's own agent as well.
 const connect = { ca: setup.ca, preferH2: true }
 const options = { connections: 100, keepAliveTimeout: 60_000, connect }
 const dispatcher: Dispatcher =
