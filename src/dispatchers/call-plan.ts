@@ -26,8 +26,8 @@ export interface Stage {
   readonly deadlineTimers?: TimerLane
   /** Of a call's scope it asks for no more than its origin, and what it returns is told of a head as one that succeeded. */
   readonly fuses?: boolean
-  /** Whether it asks nothing of a call that begins now. */
-  isIdle?(now: number): boolean
+  /** Until when it asks nothing of calls that begin: a time after `now`, or else it does ask. */
+  idleUntil?(now: number): number
   /** Milliseconds after which a body that nobody reads no longer holds the permit; 0: it holds it for ever. */
   readonly unreadBodyTimeout?: number
 }

@@ -29,6 +29,8 @@ export class FusedPlan {
   readonly headTimers: TimerLane | null
   readonly isPlain: boolean
   private readonly mayAsk: readonly Stage[]
+  // So that a call pays for one comparison, and not for asking.
+  private idleUntil: number
 
   constructor(outer: CallPlan, keeper: CallKeeper, inner: CallPlan, retry: RetryPlan) {
     this.outer = outer
@@ -39,15 +41,23 @@ export class FusedPlan {
     const deadlines = outer.stages.flatMap(({ deadlineTimers }) => deadlineTimers ?? [])
     this.deadlineTimers = deadlines[0] ?? null
     this.mayAsk = outer.stages.filter(({ deadlineTimers }) => deadlineTimers === undefined)
+    this.idleUntil = this.mayAsk.length === 0 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
     const { attemptTimers } = inner
     const isDeadlineFirst =
       this.deadlineTimers !== null && (attemptTimers === null || this.deadlineTimers.duration < attemptTimers.duration)
     this.headTimers = isDeadlineFirst ? this.deadlineTimers : attemptTimers
   }
 
+  private isIdle(now: number): boolean {
+    let until = Number.POSITIVE_INFINITY
+    for (const stage of this.mayAsk) until = Math.min(until, stage.idleUntil?.(now) ?? now)
+    this.idleUntil = until
+    return until > now
+  }
+
   /** Whether one object can serve this call, as long as all goes well. */
   fits(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, now: number): boolean {
-    for (const stage of this.mayAsk) if (stage.isIdle?.(now) !== true) return false
+    if (now >= this.idleUntil && !this.isIdle(now)) return false
     const { body, method, upgrade, origin } = opts as ScopedOptions
     if (body !== null && body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body)) return false
     if (method === 'CONNECT' || upgrade || typeof origin !== 'string') return false
@@ -68,7 +78,7 @@ export function fusedPlanOf(outer: CallPlan, retry: RetryPlan): FusedPlan | null
   if (outer.attemptTimers !== null || outer.bodyTimers !== null) return null
   const deadlines = outer.stages.filter(({ deadlineTimers }) => deadlineTimers !== undefined)
   const others = outer.stages.filter(({ deadlineTimers }) => deadlineTimers === undefined)
-  if (deadlines.length > 1 || !others.every(({ isIdle }) => isIdle !== undefined)) return null
+  if (deadlines.length > 1 || !others.every(({ idleUntil }) => idleUntil !== undefined)) return null
   if (inner.stages.length > mostPermits || !inner.stages.every(({ fuses }) => fuses === true)) return null
   return new FusedPlan(outer, keeper, inner, retry)
 }

@@ -83,12 +83,12 @@ class Tracing implements Stage, TraceSettings {
     this.#given = options.tracerProvider
   }
 
-  isIdle(now: number): boolean {
-    return this.#given === undefined && !hasSdk(now)
+  idleUntil(now: number): number {
+    return this.#given !== undefined || hasSdk(now) ? now : absentUntil
   }
 
   acquire(scope: CallScope, call: GuardedCall): Permit | null {
-    if (this.isIdle(scope.exchange.now()) || isTraced(scope)) return null
+    if ((this.#given === undefined && !hasSdk(scope.exchange.now())) || isTraced(scope)) return null
     try {
       return CallTrace.begin(this.#tracer(), this, scope, call)
     } catch (error) {
