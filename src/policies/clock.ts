@@ -22,6 +22,10 @@ const outside = new AsyncResource('roundtripper.TimerLane')
 
 const longestTimer = 2 ** 31 - 1
 
+// Milliseconds by which a time that a caller has read may be older than that of whoever armed the lane: below it, arming
+// anew would cost more than it gains.
+const oldest = 0.5
+
 function throwLater(error: unknown): void {
   queueMicrotask(() => {
     throw error
@@ -40,8 +44,10 @@ export class TimerLane {
   // The setTimeout that armed the lane; null while it is not armed. A test that swaps the clock takes the armed timer
   // with it, and a lane that did not notice would never fire again.
   #armedBy: typeof setTimeout | null = null
-  // Which arming it was, so that a timer left behind on another clock does nothing.
+  // Which arming it was, so that a timer left behind, on another clock or for later, does nothing.
   #arming = 0
+  // When the armed timer fires.
+  #firesAt = 0
 
   constructor(duration: number, keepsAlive: boolean) {
     this.duration = duration
@@ -79,7 +85,7 @@ export class TimerLane {
     else previous.timerNext = entry
     if (next === null) this.#last = entry
     else next.timerPrev = entry
-    if (this.#armedBy !== setTimeout) this.#arm(this.duration)
+    if (this.#armedBy !== setTimeout || at < this.#firesAt - oldest) this.#armFor(at)
     else if (this.#keepsAlive && wasEmpty) this.#timer?.ref()
   }
 
@@ -109,7 +115,14 @@ export class TimerLane {
     entry.timerPrev = null
   }
 
-  #arm(delay: number): void {
+  // An entry whose time began a while ago falls due before a whole duration has passed, and maybe before all others.
+  #armFor(at: number): void {
+    this.#arm(Math.max(0, at - performance.now()), at)
+  }
+
+  #arm(delay: number, at: number): void {
+    if (this.#armedBy === setTimeout) clearTimeout(this.#timer)
+    this.#firesAt = at
     this.#armedBy = setTimeout
     const whole = Math.min(Math.ceil(delay), longestTimer)
     this.#timer = outside.runInAsyncScope(setTimeout<[number]>, undefined, this.#onFire, whole, ++this.#arming)
@@ -128,7 +141,7 @@ export class TimerLane {
       }
     }
     if (this.#first === null) this.disarm()
-    else this.#arm(this.#first.timerAt - now)
+    else this.#arm(this.#first.timerAt - now, this.#first.timerAt)
   }
 }
 
