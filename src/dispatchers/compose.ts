@@ -54,12 +54,29 @@ function originOfDispatcher(dispatcher: Dispatcher): string | null | undefined {
   return told
 }
 
-// Nothing of the kit can be below one of these, so no scope has to travel through it. (A subclass, or one whose dispatch
-// has been replaced, may hold a chain.)
-const plainTransports: ReadonlySet<unknown> = new Set([Agent, Pool, Client, BalancedPool])
+// Nothing of the kit can be below one of these, so no scope has to travel through it. A subclass may hold a chain, and so
+// may one whose dispatch is not its class's: replaced, or what undici's own compose() made (a Proxy, which names the class
+// of what it is around). A pool or agent with a factory of somebody else's may make chains: the default ones are known by
+// those of a pool that was given none.
+const plainTransports: ReadonlyMap<unknown, () => Dispatcher> = new Map<unknown, () => Dispatcher>([
+  [Agent, () => new Agent()],
+  [Pool, () => new Pool('http://localhost')],
+  [BalancedPool, () => new BalancedPool([])],
+  [Client, () => new Client('http://localhost')],
+])
+const defaultFactories = new Map<unknown, unknown>()
+
+function factoryOf(dispatcher: Dispatcher): unknown {
+  const key = Object.getOwnPropertySymbols(dispatcher).find(({ description }) => description === 'factory')
+  return key === undefined ? undefined : (dispatcher as unknown as Record<symbol, unknown>)[key]
+}
 
 function isPlainTransport(dispatcher: Dispatcher): boolean {
-  return plainTransports.has(dispatcher.constructor) && !Object.hasOwn(dispatcher, 'dispatch')
+  const { constructor: named, dispatch } = dispatcher
+  const make = plainTransports.get(named)
+  if (make === undefined || dispatch !== (named.prototype as Dispatcher).dispatch) return false
+  if (!defaultFactories.has(named)) defaultFactories.set(named, factoryOf(make()))
+  return factoryOf(dispatcher) === defaultFactories.get(named)
 }
 
 function foldStages(stages: readonly Stage[], dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
