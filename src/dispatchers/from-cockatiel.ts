@@ -8,6 +8,7 @@ import { Exchange, scopeOf } from './exchange.ts'
 import { CockatielCall, type PolicySource } from './from-cockatiel-call.ts'
 import { type CockatielPolicy, PolicyParts } from './from-cockatiel-policy.ts'
 import { guardDispatch, withEdge } from './guard.ts'
+import { withSteadyHeaders } from './headers.ts'
 import { onHop, scopeOn } from './hop.ts'
 import type { Layer } from './relay.ts'
 import { unreadBodyTimeout } from './unread-body.ts'
@@ -69,7 +70,7 @@ function throughPolicy(plan: CallPlan, source: PolicySource): Dispatcher['dispat
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
-    const accepted = new CockatielCall(plan, source, given, handler, exchange, true).enter()
+    const accepted = new CockatielCall(plan, source, withSteadyHeaders(given), handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted
   })

@@ -6,6 +6,7 @@ import { type ChainPart, layerOf } from './chain-part.ts'
 import { Edge, isEdged, isOverEdge, markEdged, notePlanOfEdge } from './edge.ts'
 import { Exchange, scopeOf, withScope } from './exchange.ts'
 import { GuardedCall } from './guarded-call.ts'
+import { withSteadyHeaders } from './headers.ts'
 import { onHop, scopeOn } from './hop.ts'
 import type { Layer } from './relay.ts'
 
@@ -34,7 +35,13 @@ function throughGuard(plan: CallPlan): Dispatcher['dispatch'] {
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
-    const accepted = new GuardedCall(plan, withScope(given, exchange), handler, exchange, true).enter()
+    const accepted = new GuardedCall(
+      plan,
+      withScope(withSteadyHeaders(given), exchange),
+      handler,
+      exchange,
+      true,
+    ).enter()
     exchange.runningAt = 0
     return accepted
   }
@@ -49,7 +56,7 @@ function throughEdge(plan: CallPlan): Dispatcher['dispatch'] {
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
-    const accepted = new Edge(plan, withScope(given, exchange), handler, exchange, true).enter()
+    const accepted = new Edge(plan, withScope(withSteadyHeaders(given), exchange), handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted
   }

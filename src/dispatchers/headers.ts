@@ -64,3 +64,31 @@ export function replaceHeaders(
   for (const name in added) flat.push(name, added[name] as string)
   return flat
 }
+
+/** Whether headers can be read only once, as the entries of a Map or what a generator makes. */
+export function areReadOnce(headers: GivenHeaders): boolean {
+  return typeof headers === 'object' && headers !== null && typeof (headers as { next?: unknown }).next === 'function'
+}
+
+function throwing(error: unknown): Iterable<never> {
+  return {
+    [Symbol.iterator](): never {
+      throw error
+    },
+  }
+}
+
+/** Options whose headers can be read as often as the layers need to: each check, each attempt. */
+export function withSteadyHeaders<Options extends { readonly headers?: GivenHeaders }>(opts: Options): Options {
+  const { headers } = opts
+  if (!areReadOnce(headers) || !isPairs(headers as object)) return opts
+  let pairs: Iterable<unknown>
+  try {
+    // No array: that would be a flat list of names and values.
+    pairs = new Set(headers as Iterable<unknown>)
+  } catch (error) {
+    // For the check at the edge to explain.
+    pairs = throwing(error)
+  }
+  return { ...opts, headers: pairs as GivenHeaders }
+}

@@ -13,6 +13,7 @@ import { Exchange, scopeOf } from './exchange.ts'
 import { FusedCall } from './fused-call.ts'
 import { fusedPlanOf } from './fused-plan.ts'
 import { withEdge } from './guard.ts'
+import { withSteadyHeaders } from './headers.ts'
 import { onHop, scopeOn } from './hop.ts'
 import type { Layer } from './relay.ts'
 import { replayDefaults } from './replay.ts'
@@ -67,7 +68,7 @@ function throughRetry(plan: CallPlan, repeat: RetryPlan): Dispatcher['dispatch']
       if (fused.fits(given, handler, now)) return new FusedCall(fused, given, handler, now).enter()
     }
     const exchange = new Exchange(given)
-    const accepted = new RetriedCall(plan, repeat, given, handler, exchange, true).enter()
+    const accepted = new RetriedCall(plan, repeat, withSteadyHeaders(given), handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted
   })
