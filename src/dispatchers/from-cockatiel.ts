@@ -70,7 +70,8 @@ function throughPolicy(plan: CallPlan, source: PolicySource): Dispatcher['dispat
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
-    const accepted = new CockatielCall(plan, source, withSteadyHeaders(given), handler, exchange, true).enter()
+    // A copy is kept: the caller may use its object again, for another request, while this call may still be sent again.
+    const accepted = new CockatielCall(plan, source, { ...withSteadyHeaders(given) }, handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted
   })

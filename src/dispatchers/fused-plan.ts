@@ -3,7 +3,6 @@ import type { TimerLane } from '../policies/clock.ts'
 import type { CallKeeper, CallPlan, Stage } from './call-plan.ts'
 import { planOfEdge } from './edge.ts'
 import type { ScopedOptions } from './exchange.ts'
-import { areReadOnce } from './headers.ts'
 import type { RetryPlan } from './retried-call.ts'
 import { checkRequest } from './validate.ts'
 
@@ -61,7 +60,6 @@ export class FusedPlan {
     if (now >= this.idleUntil && !this.isIdle(now)) return false
     const { body, method, upgrade, origin } = opts as ScopedOptions
     if (body !== null && body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body)) return false
-    if (areReadOnce(opts.headers)) return false
     if (method === 'CONNECT' || upgrade || typeof origin !== 'string') return false
     if (handler.onRequestSent !== undefined || handler.onBodySent !== undefined) return false
     if (handler.onResponseStarted !== undefined) return false

@@ -65,8 +65,8 @@ export function replaceHeaders(
   return flat
 }
 
-/** Whether headers can be read only once, as the entries of a Map or what a generator makes. */
-export function areReadOnce(headers: GivenHeaders): boolean {
+// As the entries of a Map, or what a generator makes.
+function areReadOnce(headers: GivenHeaders): boolean {
   return typeof headers === 'object' && headers !== null && typeof (headers as { next?: unknown }).next === 'function'
 }
 

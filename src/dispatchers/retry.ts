@@ -63,12 +63,14 @@ function throughRetry(plan: CallPlan, repeat: RetryPlan): Dispatcher['dispatch']
       return new RetriedCall(plan, repeat, opts, handler, scopeOn(opts, scope), false).enter()
     }
     if (plan.keeper === null) assertHandler(handler)
+    // A copy is kept: the caller may use its object again, for another request, while this call may still be sent again.
+    const kept = { ...withSteadyHeaders(given) }
     if (fused !== null) {
       const now = performance.now()
-      if (fused.fits(given, handler, now)) return new FusedCall(fused, given, handler, now).enter()
+      if (fused.fits(kept, handler, now)) return new FusedCall(fused, kept, handler, now).enter()
     }
-    const exchange = new Exchange(given)
-    const accepted = new RetriedCall(plan, repeat, withSteadyHeaders(given), handler, exchange, true).enter()
+    const exchange = new Exchange(kept)
+    const accepted = new RetriedCall(plan, repeat, kept, handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted
   })
