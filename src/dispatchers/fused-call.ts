@@ -24,12 +24,12 @@ import {
 import type { FusedPlan } from './fused-plan.ts'
 import type { GuardedCall } from './guarded-call.ts'
 import { protocolOfHead } from './protocol.ts'
+import { RawParts } from './raw-parts.ts'
 import { letGoOf } from './relay.ts'
 import { RetriedCall } from './retried-call.ts'
 import { expectUpload } from './upload-stream.ts'
 
 type Controller = Dispatcher.DispatchController
-type RawHeaders = Exclude<Controller['rawHeaders'], undefined>
 
 /** What a fused call is taken apart into. */
 interface Parts {
@@ -49,6 +49,7 @@ const noPermits: readonly Permit[] = []
  * they would have come by then, and hands on all that follows. So there is one set of rules, and one place for it.
  */
 export class FusedCall
+  extends RawParts
   implements Dispatcher.DispatchHandler, Dispatcher.DispatchController, TimerEntry, KeptCall, ScopeHolder
 {
   timerAt = 0
@@ -60,7 +61,6 @@ export class FusedCall
   readonly origin: string
   readonly beganAt: number
   headAt = 0
-  paused = false
   handler: Dispatcher.DispatchHandler
   inner: Controller | null = null
 
@@ -78,10 +78,12 @@ export class FusedCall
   // The dispatch still runs synchronously: in the caller's async context, and at the time it began.
   private running = true
   private sent = false
+  private held = false
   private settled = false
   private ended = false
 
   constructor(plan: FusedPlan, given: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, now: number) {
+    super()
     this.origin = originOf(given)
     this.beganAt = now
     this.plan = plan
@@ -239,33 +241,25 @@ export class FusedCall
 
   // The controller that the consumer has.
 
+  protected get below(): Controller | null {
+    return this.parts === null ? this.inner : this.parts.outer
+  }
+
   get aborted(): boolean {
     return this.parts?.outer.aborted === true
+  }
+
+  get paused(): boolean {
+    return this.parts === null ? this.held : this.parts.outer.paused
   }
 
   get reason(): Error | null {
     return this.parts === null ? null : this.parts.outer.reason
   }
 
-  get rawHeaders(): RawHeaders {
-    return this.inner?.rawHeaders ?? null
-  }
-
-  set rawHeaders(value: RawHeaders) {
-    if (this.inner !== null) this.inner.rawHeaders = value
-  }
-
-  get rawTrailers(): RawHeaders {
-    return this.inner?.rawTrailers ?? null
-  }
-
-  set rawTrailers(value: RawHeaders) {
-    if (this.inner !== null) this.inner.rawTrailers = value
-  }
-
   pause(): void {
     if (this.parts === null && this.outcome === null) {
-      this.paused = true
+      this.held = true
       this.inner?.pause()
     } else if (!this.ended) {
       this.apart().outer.pause()
@@ -277,7 +271,7 @@ export class FusedCall
       this.parts.outer.resume()
       return
     }
-    this.paused = false
+    this.held = false
     this.inner?.resume()
   }
 
@@ -298,7 +292,7 @@ export class FusedCall
     }
     this.inner = controller
     this.sent = true
-    if (this.paused) controller.pause()
+    if (this.held) controller.pause()
     if (context !== null && context !== this.context) Object.assign(this.context as object, context)
     const { body, path } = this.given
     if (body !== null && body !== undefined && !(controller instanceof Http2Call)) expectUpload(path)

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import { type Dispatcher, errors } from 'undici'
 import { kindOfError } from '../policies/outcome.ts'
 import type { CallScope } from './exchange.ts'
+import { RawParts } from './raw-parts.ts'
 
 /** A layer as undici knows it. The function it returns has exactly two parameters: undici checks. */
 export type Layer = Dispatcher.DispatcherComposeInterceptor
@@ -25,8 +26,6 @@ export function letGoOf(call: Sides): void {
   call.inner = null
 }
 
-type RawHeaders = Exclude<Dispatcher.DispatchController['rawHeaders'], undefined>
-
 /**
  * Stands between a consumer and the transport, in both directions: a handler for what comes up, a controller for what
  * goes down. It can be aborted from the moment it exists, also before the transport has given a controller of its own,
@@ -34,7 +33,7 @@ type RawHeaders = Exclude<Dispatcher.DispatchController['rawHeaders'], undefined
  *
  * One object for both roles: on the happy path it is the only thing a layer allocates.
  */
-export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchController {
+export class Relay extends RawParts implements Dispatcher.DispatchHandler, Dispatcher.DispatchController {
   handler: Dispatcher.DispatchHandler
   readonly scope: CallScope
   inner: Dispatcher.DispatchController | null = null
@@ -46,25 +45,13 @@ export class Relay implements Dispatcher.DispatchHandler, Dispatcher.DispatchCon
   ended = false
 
   constructor(handler: Dispatcher.DispatchHandler, scope: CallScope) {
+    super()
     this.handler = handler
     this.scope = scope
   }
 
-  // undici's fetch reads these from the controller it is given; undici's decompress and cache also write them.
-  get rawHeaders(): RawHeaders {
-    return this.inner?.rawHeaders ?? null
-  }
-
-  set rawHeaders(value: RawHeaders) {
-    if (this.inner !== null) this.inner.rawHeaders = value
-  }
-
-  get rawTrailers(): RawHeaders {
-    return this.inner?.rawTrailers ?? null
-  }
-
-  set rawTrailers(value: RawHeaders) {
-    if (this.inner !== null) this.inner.rawTrailers = value
+  protected get below(): Dispatcher.DispatchController | null {
+    return this.inner
   }
 
   pause(): void {
