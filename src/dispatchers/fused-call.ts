@@ -330,6 +330,8 @@ export class FusedCall
     const scope = this as unknown as CallScope
     this.permit?.head?.(outcome, scope)
     this.secondPermit?.head?.(outcome, scope)
+    // A listener of the breaker's may have given the call up.
+    if (this.parts?.outer.ended) return
     if (status === 204 || status === 304 || this.given.method === 'HEAD') this.settle()
     try {
       this.handler.onResponseStart?.(this, status, headers, message)
@@ -339,7 +341,7 @@ export class FusedCall
   }
 
   private settle(): void {
-    if (this.settled) return
+    if (this.settled || this.parts !== null) return
     this.settled = true
     const outcome = this.outcome as Outcome
     const scope = this as unknown as CallScope
