@@ -128,7 +128,7 @@ export class FusedCall
     try {
       this.handler.onRequestStart?.(this, this.context)
     } catch (error) {
-      this.apart().outer.failed(error)
+      this.failed(error)
     }
     // The consumer has given the call up.
     if (this.parts !== null) return true
@@ -316,6 +316,11 @@ export class FusedCall
     else this.asyncContext.runInAsyncScope(this.tellHead, this, status, headers, message)
   }
 
+  // What is thrown once the call has ended, from within a callback that has not returned yet, concerns nobody.
+  private failed(error: unknown): void {
+    if (!this.ended) this.apart().outer.failed(error)
+  }
+
   private noteHead(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
     const { bodyTimers } = this.plan.inner
     this.headAt = this.running ? this.beganAt : performance.now()
@@ -336,7 +341,7 @@ export class FusedCall
     try {
       this.handler.onResponseStart?.(this, status, headers, message)
     } catch (error) {
-      this.apart().outer.failed(error)
+      this.failed(error)
     }
   }
 
@@ -363,7 +368,7 @@ export class FusedCall
     try {
       this.handler.onResponseData?.(this, chunk)
     } catch (error) {
-      this.apart().outer.failed(error)
+      this.failed(error)
     }
   }
 
