@@ -173,6 +173,8 @@ export class FusedCall
     const { attempt, opts } = outer.adoptFirst()
     const edge = new Edge(plan.inner, opts, attempt, attempt, false)
     plan.keeper.ended(this)
+    // Whoever put an abort of its own on this controller will be given the other from now on.
+    if (Object.hasOwn(this, 'abort')) outer.abort = this.abort
 
     attempt.attemptTimers = plan.inner.attemptTimers
     attempt.bodyTimers = plan.inner.bodyTimers
@@ -186,11 +188,10 @@ export class FusedCall
       outer.commit(attempt)
     }
     const common = { context, paused, headSeen, settled: this.settled }
-    const above = this.deadlineOf(outer, headSeen)
     outer.takeOver({
       ...common,
       admitted: plan.outer.stages.length,
-      permits: above,
+      permits: this.deadlineOf(outer, headSeen),
       inner: context === null ? null : edge,
     })
     attempt.inner = outer.inner
@@ -240,7 +241,6 @@ export class FusedCall
   }
 
   // The controller that the consumer has.
-
   protected get below(): Controller | null {
     return this.parts === null ? this.inner : this.parts.outer
   }
