@@ -112,9 +112,10 @@ export class Edge extends GuardedCall {
   }
 
   override resume(): void {
+    const wasPaused = this.paused
     super.resume()
     // The transport may have had more to give at once, and the consumer may have held it back again.
-    if (this.paused || this.ended || !this.headSeen || !this.isInnermost) return
+    if (!wasPaused || this.paused || this.ended || !this.headSeen || !this.isInnermost) return
     const { bodyTimers } = this.scope
     if (bodyTimers !== null) this.arm(bodyTimers)
   }

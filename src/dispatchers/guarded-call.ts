@@ -271,7 +271,8 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
   }
 
   override resume(): void {
-    if (this.headSeen) this.disarm()
+    // Without a pause before it, it is no news: the clock of the body runs on.
+    if (this.headSeen && this.paused) this.disarm()
     super.resume()
   }
 
