@@ -1,28 +1,38 @@
 import { type ParsedUrlQueryInput, stringify } from 'node:querystring'
 import type { Dispatcher } from 'undici'
 
-// What signs or authorises a request must not be written down. The first four are those the semantic conventions name
-// for url.full; the others are their siblings and the names by which tokens commonly travel.
+// What signs or authorises a request must not be written down. The first eight are those the semantic conventions name
+// for url.full, and their siblings; the others are the names by which tokens commonly travel. In lower case, without `-`
+// and `_`: of one name there are as many spellings as styles (access_token, accessToken, access-token).
 const secretKeys: ReadonlySet<string> = new Set([
   'awsaccesskeyid',
   'signature',
   'sig',
-  'x-goog-signature',
-  'x-goog-credential',
-  'x-amz-signature',
-  'x-amz-credential',
-  'x-amz-security-token',
-  'access_token',
-  'id_token',
-  'refresh_token',
+  'xgoogsignature',
+  'xgoogcredential',
+  'xamzsignature',
+  'xamzcredential',
+  'xamzsecuritytoken',
+  'accesstoken',
+  'idtoken',
+  'refreshtoken',
+  'authtoken',
+  'sessiontoken',
   'token',
-  'api_key',
-  'api-key',
+  'jwt',
+  'auth',
+  'authorization',
   'apikey',
+  'xapikey',
+  'accesskey',
+  'secretkey',
   'key',
   'code',
-  'client_secret',
+  'codeverifier',
+  'clientassertion',
+  'clientsecret',
   'secret',
+  'sessionid',
   'password',
   'passwd',
   'pwd',
@@ -30,11 +40,15 @@ const secretKeys: ReadonlySet<string> = new Set([
 
 const redacted = 'REDACTED'
 
+function normalised(name: string): string {
+  return name.toLowerCase().replace(/[-_]/g, '')
+}
+
 function decoded(name: string): string {
   try {
-    return decodeURIComponent(name.replaceAll('+', ' ')).toLowerCase()
+    return normalised(decodeURIComponent(name.replaceAll('+', ' ')))
   } catch {
-    return name.toLowerCase()
+    return normalised(name)
   }
 }
 
