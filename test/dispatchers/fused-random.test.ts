@@ -1,0 +1,240 @@
+// Random calls through one object and through many, with the same seed: whatever transport and consumers do, what each side
+// sees of the other has to be the same, line by line.
+import { bulkhead, circuitBreaker, classify, compose, guard, standard } from 'roundtripper'
+import { seededRandom } from 'roundtripper/testing'
+import { Dispatcher } from 'undici'
+import { expect, it, onTestFinished, vi } from 'vitest'
+
+const origin = 'http://127.0.0.1'
+const statuses = [200, 200, 200, 204, 304, 302, 404, 429, 500, 503]
+const methods = ['GET', 'GET', 'HEAD', 'POST', 'PUT'] as const
+
+type Draw = (below: number) => number
+type Told = Dispatcher.DispatchController & { readonly paused: boolean }
+
+/** One request that has reached the transport, and what the transport does about it. */
+class Sent {
+  readonly rawHeaders: Buffer[]
+  readonly reason = null
+  aborted = false
+  paused = false
+  private over = false
+  private phase: 'new' | 'started' | 'head' = 'new'
+  readonly id: number
+  readonly handler: Dispatcher.DispatchHandler
+  private readonly draw: Draw
+  private readonly lines: string[]
+
+  constructor(id: number, handler: Dispatcher.DispatchHandler, draw: Draw, lines: string[]) {
+    this.id = id
+    this.handler = handler
+    this.draw = draw
+    this.lines = lines
+    this.rawHeaders = [Buffer.from('from'), Buffer.from(`${id}`)]
+  }
+
+  private note(event: string): void {
+    if (!this.over) this.lines.push(`sent ${this.id} ${event}`)
+  }
+
+  pause(): void {
+    this.note('pause')
+    this.paused = true
+  }
+
+  resume(): void {
+    this.note('resume')
+    this.paused = false
+  }
+
+  abort(reason: Error): void {
+    if (this.over) return
+    this.note('abort')
+    this.aborted = true
+    this.fail(reason)
+  }
+
+  private fail(error: Error): void {
+    this.over = true
+    this.handler.onResponseError?.(this, error)
+  }
+
+  step(): void {
+    if (this.over) return
+    const kind = this.draw(4)
+    if (this.phase === 'new') {
+      this.phase = 'started'
+      this.handler.onRequestStart?.(this, { [`k${this.id}`]: 1 })
+    } else if (this.phase === 'started') this.stepToHead(kind)
+    else if (kind < 2) this.handler.onResponseData?.(this, Buffer.alloc(10))
+    else if (kind === 2) this.fail(new Error('cut'))
+    else {
+      this.over = true
+      this.handler.onResponseEnd?.(this, { sum: '1' })
+    }
+  }
+
+  private stepToHead(kind: number): void {
+    if (kind === 0) this.handler.onResponseStart?.(this, 103, { link: '</a>' }, '')
+    else if (kind === 1) this.handler.onRequestStart?.(this, { again: 1 })
+    else if (kind === 2) {
+      const refused = this.draw(3) === 0 ? { http2ErrorCode: 7 } : {}
+      this.fail(Object.assign(new Error('reset'), { code: 'ECONNRESET' }, refused))
+    } else {
+      this.phase = 'head'
+      const status = statuses[this.draw(statuses.length)] as number
+      this.handler.onResponseStart?.(this, status, this.draw(8) === 0 ? { 'grpc-status': '14' } : {}, '')
+    }
+  }
+}
+
+class Transport extends Dispatcher {
+  readonly sent: Sent[] = []
+  private readonly draw: Draw
+  private readonly lines: string[]
+  constructor(draw: Draw, lines: string[]) {
+    super()
+    this.draw = draw
+    this.lines = lines
+  }
+  override dispatch({ method, path }: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    this.lines.push(`sent ${this.sent.length} is ${method} ${path}`)
+    this.sent.push(new Sent(this.sent.length, handler, this.draw, this.lines))
+    return true
+  }
+  override destroy(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+/** A consumer that notes what it is told, and now and then does something about it. */
+class Consumer implements Dispatcher.DispatchHandler {
+  kept: Told | undefined
+  private readonly name: string
+  private readonly draw: Draw
+  private readonly lines: string[]
+
+  constructor(name: string, draw: Draw, lines: string[]) {
+    this.name = name
+    this.draw = draw
+    this.lines = lines
+  }
+
+  private note(event: string, given: unknown, acts = true): void {
+    const seen = [given as Told | null, this.kept].map((one) => `${one?.aborted} ${one?.paused} ${one?.rawHeaders}`)
+    this.lines.push(`${this.name} ${event} | ${seen.join(' | ')}`)
+    if (acts) this.act(given as Told)
+  }
+
+  private act(controller: Told): void {
+    const what = this.draw(12)
+    if (what > 3) return
+    this.lines.push(`${this.name} acts ${what}`)
+    if (what === 0) controller.abort(new Error('given up'))
+    if (what === 1 || what === 2) controller.pause()
+    if (what === 2) controller.resume()
+    if (what === 3) throw new Error('thrown')
+  }
+
+  onRequestStart(controller: Told, context: unknown): void {
+    this.kept = controller
+    this.note(`start ${JSON.stringify(context)}`, controller)
+  }
+  onResponseStart(controller: Told, status: number): void {
+    this.note(`head ${status}`, controller)
+  }
+  onResponseData(controller: Told, chunk: Buffer): void {
+    this.note(`data ${chunk.length}`, controller)
+  }
+  onResponseEnd(controller: Told, trailers: unknown): void {
+    this.note(`end ${JSON.stringify(trailers)}`, controller)
+  }
+  onResponseError(controller: Told, error: Error & { code?: string }): void {
+    this.note(`error ${error.code ?? error.message}`, controller, false)
+  }
+}
+
+async function play(seed: number, inOneObject: boolean): Promise<string[]> {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'], now: 0 })
+  const random = seededRandom(seed)
+  const draw: Draw = (below) => Math.floor(random.next() * below)
+  const lines: string[] = []
+  const consumers: Consumer[] = []
+
+  const slots = bulkhead({ limit: 2, queue: 2, queueTimeout: 4_507, unreadBodyTimeout: 3_301 })
+  const victim = draw(12)
+  const onStateChange = ({ to }: { to: string }) => {
+    lines.push(`circuit ${to}`)
+    consumers[victim]?.kept?.abort(new Error('the listener gives up'))
+  }
+  const breaker = circuitBreaker({
+    minimumCalls: 2,
+    openFor: 5_003,
+    window: 20_000,
+    probes: 1 + draw(2),
+    onStateChange,
+  })
+  const others = standard({
+    tracing: false,
+    circuitBreaker: false,
+    bulkhead: false,
+    deadline: 6_000 + draw(6_000),
+    attemptTimeout: 2_000 + draw(3_900),
+    bodyTimeout: 2_500 + draw(2_000),
+    retry: { maxAttempts: 1 + draw(3), backoff: 503 },
+  })
+  const transport = new Transport(draw, lines)
+  const note = guard({
+    acquire: ({ number, exchange }) => {
+      lines.push(`below: attempt ${number} of ${exchange.attempts}`)
+      return null
+    },
+  })
+  const ground = draw(4) === 0 ? transport.compose(note) : transport
+  const above = inOneObject ? [] : classify(() => undefined)
+  const chain = compose(ground, above, others.slice(0, 2), breaker, slots, others.slice(2))
+
+  const calls = 1 + draw(5)
+  const settle = (most: number) => vi.advanceTimersByTimeAsync(1 + draw(most))
+  const tellSlots = () => lines.push(`slots ${JSON.stringify(slots.state()[origin] ?? { inUse: 0, queued: 0 })}`)
+  for (let number = 0; number < calls; number++) {
+    const consumer = new Consumer(`call ${number}`, draw, lines)
+    consumers.push(consumer)
+    const method = methods[draw(methods.length)] as Dispatcher.HttpMethod
+    chain.dispatch({ origin, path: `/${number}`, method, body: method.startsWith('P') ? 'body' : null }, consumer)
+    await settle(97)
+  }
+  for (let left = 10 + draw(50); left > 0; left--) {
+    const what = draw(10)
+    const { sent } = transport
+    const { kept } = consumers[draw(calls)] as Consumer
+    if (what < 6) sent[Math.max(0, sent.length - 1 - draw(4))]?.step()
+    else if (what < 8) await settle(4_000)
+    else if (what === 8) kept?.pause()
+    else if (draw(3) === 0) kept?.abort(new Error('given up later'))
+    else kept?.resume()
+    await settle(97)
+    tellSlots()
+  }
+  for (const { kept } of consumers) kept?.abort(new Error('over'))
+  await vi.advanceTimersByTimeAsync(30_000)
+  const { calls: judged, failures } = breaker.state()[origin] ?? {}
+  lines.push(`judged ${judged} ${failures}`)
+  tellSlots()
+  await chain.destroy()
+  return lines
+}
+
+it('45, 47: random calls are the same in one object and in many', async () => {
+  onTestFinished(() => {
+    vi.useRealTimers()
+  })
+  vi.spyOn(process, 'emitWarning').mockReturnValue()
+  const first = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
+  const count = Number(process.env.CALLS ?? 400)
+  for (let seed = first; seed < first + count; seed++) {
+    const fused = await play(seed, true)
+    expect(fused, `seed ${seed}`).toEqual(await play(seed, false))
+    expect(fused.at(-1), `seed ${seed}`).toBe('slots {"inUse":0,"queued":0}')
+  }
+}, 60_000)
