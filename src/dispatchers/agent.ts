@@ -21,6 +21,8 @@ const mostSpellings = 4096
 export class PoolAgent extends Dispatcher {
   // TypeScript's private: what undici's compose() makes of a dispatcher is a Proxy, and a #field cannot be read through one.
   private readonly context: OriginContext
+  /** Whether all below is undici's and the kit's own: nobody has given a factory that could put a chain there. */
+  readonly isPlain: boolean
   private readonly maxOrigins: number
   private readonly allowH2: boolean
   private readonly http1Origins: ReadonlySet<string>
@@ -44,6 +46,7 @@ export class PoolAgent extends Dispatcher {
       throw new errors.InvalidArgumentError('maxOrigins must be a number greater than 0')
     }
     this.maxOrigins = maxOrigins
+    this.isPlain = given.factory == null
     this.allowH2 = given.allowH2 !== false
     const { webSocket = {}, eventSource = {} } = given as { webSocket?: object; eventSource?: object }
     this.limits = { webSocket, eventSource }

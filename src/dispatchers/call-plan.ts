@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { TimerLane } from '../policies/clock.ts'
-import type { OutcomeKind } from '../policies/outcome.ts'
+import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import type { Permit, Policy, Waiting } from '../policies/policy.ts'
 import type { CallScope } from './exchange.ts'
 import type { GuardedCall } from './guarded-call.ts'
@@ -9,6 +9,27 @@ export type Answer = ReturnType<Policy['acquire']>
 
 export function isWaiting(answer: NonNullable<Answer>): answer is PromiseLike<Permit | null> | Waiting {
   return typeof (answer as Waiting).then === 'function'
+}
+
+// A policy of the user's that throws must neither keep the other permits nor throw into the transport.
+
+/** Tells a permit of the response head. */
+export function tellPermit(permit: Permit, outcome: Outcome, scope: CallScope): void {
+  if (permit.head === undefined) return
+  try {
+    permit.head(outcome, scope)
+  } catch (error) {
+    process.emitWarning(error as Error)
+  }
+}
+
+/** Gives a permit back. */
+export function settlePermit(permit: Permit, outcome: Outcome, scope: CallScope): void {
+  try {
+    permit.settle(outcome, scope)
+  } catch (error) {
+    process.emitWarning(error as Error)
+  }
 }
 
 /**

@@ -1,4 +1,5 @@
 import { Agent, BalancedPool, Client, Dispatcher, errors, Pool } from 'undici'
+import { PoolAgent } from './agent.ts'
 import { assertHandler } from './assert-handler.ts'
 import type { CallKeeper, KeptCall, Stage } from './call-plan.ts'
 import { type ChainBuilder, type ChainPart, chainPartOf } from './chain-part.ts'
@@ -73,6 +74,7 @@ function factoryOf(dispatcher: Dispatcher): unknown {
 
 function isPlainTransport(dispatcher: Dispatcher): boolean {
   const { constructor: named, dispatch } = dispatcher
+  if (named === PoolAgent) return dispatch === PoolAgent.prototype.dispatch && (dispatcher as PoolAgent).isPlain
   const make = plainTransports.get(named)
   if (make === undefined || dispatch !== (named.prototype as Dispatcher).dispatch) return false
   if (!defaultFactories.has(named)) defaultFactories.set(named, factoryOf(make()))

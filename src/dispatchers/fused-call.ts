@@ -6,13 +6,9 @@ import { Http2Call } from '../http2/call.ts'
 import type { TimerEntry, TimerLane } from '../policies/clock.ts'
 import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
-import type { Attempt } from './attempt.ts'
-import { type Answer, isWaiting, type KeptCall } from './call-plan.ts'
-import { RunningDeadline } from './deadline.ts'
-import { Edge } from './edge.ts'
+import { type Answer, isWaiting, type KeptCall, settlePermit, tellPermit } from './call-plan.ts'
 import {
   type CallScope,
-  Exchange,
   headKind,
   newContext,
   originOf,
@@ -21,22 +17,15 @@ import {
   successOf,
   withScope,
 } from './exchange.ts'
+import { type Parts, partsOf } from './fused-parts.ts'
 import type { FusedPlan } from './fused-plan.ts'
 import type { GuardedCall } from './guarded-call.ts'
 import { protocolOfHead } from './protocol.ts'
 import { RawParts } from './raw-parts.ts'
 import { letGoOf } from './relay.ts'
-import { RetriedCall } from './retried-call.ts'
 import { expectUpload } from './upload-stream.ts'
 
 type Controller = Dispatcher.DispatchController
-
-/** What a fused call is taken apart into. */
-interface Parts {
-  readonly outer: RetriedCall
-  readonly attempt: Attempt
-  readonly edge: Edge
-}
 
 const noPermits: readonly Permit[] = []
 
@@ -164,55 +153,22 @@ export class FusedCall
   }
 
   private takeApart(): Parts {
-    const { plan, beganAt, context, inner, paused, outcome } = this
-    const headSeen = outcome !== null
     const clockSince = this.clockSince()
     this.disarm()
-    const exchange = new Exchange(this.given, beganAt, this.asyncContext)
-    const outer = new RetriedCall(plan.outer, plan.retry, this.given, this.handler, exchange, true)
-    const { attempt, opts } = outer.adoptFirst()
-    const edge = new Edge(plan.inner, opts, attempt, attempt, false)
+    const { plan, given, handler, beganAt, asyncContext, context, inner, paused } = this
+    const { asked, permits, notes, sent, outcome, headAt, settled } = this
+    const call = { given, handler, beganAt, asyncContext, context, inner, paused }
+    const parts = partsOf(plan, { ...call, asked, permits, notes, sent, outcome, headAt, settled, clockSince })
     plan.keeper.ended(this)
     // Whoever put an abort of its own on this controller will be given the other from now on.
-    if (Object.hasOwn(this, 'abort')) outer.abort = this.abort
-
-    attempt.attemptTimers = plan.inner.attemptTimers
-    attempt.bodyTimers = plan.inner.bodyTimers
-    attempt.notes = this.notes
-    attempt.sent = this.sent
-    if (context !== null) attempt.startedAt = beganAt
-    if (headSeen) {
-      attempt.headAt = this.headAt
-      attempt.outcome = outcome
-      attempt.protocol = protocolOfHead(inner, outcome.headers)
-      outer.commit(attempt)
-    }
-    const common = { context, paused, headSeen, settled: this.settled }
-    outer.takeOver({
-      ...common,
-      admitted: plan.outer.stages.length,
-      permits: this.deadlineOf(outer, headSeen),
-      inner: context === null ? null : edge,
-    })
-    attempt.inner = outer.inner
-    edge.takeOver(
-      { ...common, admitted: this.asked, permits: this.permits, inner },
-      context === null ? null : clockSince,
-    )
-    if (!this.running) exchange.runningAt = 0
-    return { outer, attempt, edge }
+    if (Object.hasOwn(this, 'abort')) parts.outer.abort = this.abort
+    if (!this.running) parts.outer.scope.exchange.runningAt = 0
+    return parts
   }
 
   private get permits(): readonly Permit[] {
     if (this.permit === null) return noPermits
     return this.secondPermit === null ? [this.permit] : [this.permit, this.secondPermit]
-  }
-
-  private deadlineOf(outer: RetriedCall, headSeen: boolean): readonly Permit[] {
-    const { deadlineTimers } = this.plan
-    if (deadlineTimers === null) return noPermits
-    outer.scope.exchange.deadlineAt = this.beganAt + deadlineTimers.duration
-    return headSeen ? noPermits : [new RunningDeadline(outer, deadlineTimers, this.beganAt)]
   }
 
   /** Since when the clock runs that the edge has to go on with: the attempt's, or the body's. */
@@ -333,8 +289,8 @@ export class FusedCall
   private tellHead(status: number, headers: IncomingHttpHeaders, message: string | undefined): void {
     const outcome = this.outcome as Outcome
     const scope = this as unknown as CallScope
-    this.permit?.head?.(outcome, scope)
-    this.secondPermit?.head?.(outcome, scope)
+    if (this.permit !== null) tellPermit(this.permit, outcome, scope)
+    if (this.secondPermit !== null) tellPermit(this.secondPermit, outcome, scope)
     // A listener of the breaker's may have given the call up.
     if (this.parts?.outer.ended) return
     if (status === 204 || status === 304 || this.given.method === 'HEAD') this.settle()
@@ -350,8 +306,8 @@ export class FusedCall
     this.settled = true
     const outcome = this.outcome as Outcome
     const scope = this as unknown as CallScope
-    this.secondPermit?.settle(outcome, scope)
-    this.permit?.settle(outcome, scope)
+    if (this.secondPermit !== null) settlePermit(this.secondPermit, outcome, scope)
+    if (this.permit !== null) settlePermit(this.permit, outcome, scope)
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {

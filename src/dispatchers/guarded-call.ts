@@ -4,7 +4,16 @@ import type { Dispatcher } from 'undici'
 import { lane, type TimerEntry, type TimerLane } from '../policies/clock.ts'
 import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import type { Permit, Waiting } from '../policies/policy.ts'
-import { type Answer, type Begun, type CallPlan, isWaiting, type KeptCall, shorter } from './call-plan.ts'
+import {
+  type Answer,
+  type Begun,
+  type CallPlan,
+  isWaiting,
+  type KeptCall,
+  settlePermit,
+  shorter,
+  tellPermit,
+} from './call-plan.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
 import { letGoOf, Relay } from './relay.ts'
 import { watchBody } from './replay.ts'
@@ -215,27 +224,11 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
   protected settleAll(outcome: Outcome): void {
     if (this.settled) return
     this.settled = true
-    for (let at = this.held - 1; at >= 0; at--) {
-      const permit = this.permits[at] as Permit
-      try {
-        permit.settle(outcome, this.scope)
-      } catch (error) {
-        // A policy of the user's that throws must not keep the other permits.
-        process.emitWarning(error as Error)
-      }
-    }
+    for (let at = this.held - 1; at >= 0; at--) settlePermit(this.permits[at] as Permit, outcome, this.scope)
   }
 
   private tellHead(outcome: Outcome): void {
-    for (let at = 0; at < this.held; at++) {
-      const permit = this.permits[at] as Permit
-      if (permit.head === undefined) continue
-      try {
-        permit.head(outcome, this.scope)
-      } catch (error) {
-        process.emitWarning(error as Error)
-      }
-    }
+    for (let at = 0; at < this.held; at++) tellPermit(this.permits[at] as Permit, outcome, this.scope)
   }
 
   protected finish(): void {
