@@ -258,6 +258,21 @@ export class FusedCall
     if (!this.ended) this.apart().edge.onRequestUpgrade(controller, status, headers, socket)
   }
 
+  onResponseStarted(): void {
+    if (this.parts !== null) this.parts.edge.onResponseStarted()
+    else if (this.handler.onResponseStarted !== undefined) {
+      this.asyncContext.runInAsyncScope(this.tellStarted, this)
+    }
+  }
+
+  private tellStarted(): void {
+    try {
+      this.handler.onResponseStarted?.()
+    } catch (error) {
+      this.failed(error)
+    }
+  }
+
   onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders, message?: string): void {
     if (this.ended) return
     // Whatever is no plain success is for others to judge.

@@ -62,7 +62,6 @@ export class FusedPlan {
     if (body !== null && body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body)) return false
     if (method === 'CONNECT' || upgrade || typeof origin !== 'string') return false
     if (handler.onRequestSent !== undefined || handler.onBodySent !== undefined) return false
-    if (handler.onResponseStarted !== undefined) return false
     return checkRequest(opts, origin) === false
   }
 }

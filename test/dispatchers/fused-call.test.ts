@@ -40,6 +40,10 @@ class Diary implements Dispatcher.DispatchHandler {
     this.note('start', JSON.stringify(context), controller)
   }
 
+  onResponseStarted(): void {
+    this.note('started', `${this.controller !== undefined}`, this.controller as Dispatcher.DispatchController)
+  }
+
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
     const { aborted, paused, reason } = controller
     this.note('head', `${status} ${aborted} ${paused} ${reason}`, controller)
@@ -97,7 +101,7 @@ function pausingIn(which: string): Act {
 
 const large = 'x'.repeat(300_000)
 const parts: Step = { body: ['one', 'two', 'three'], bodyDelay: 1 }
-const moments = ['start', 'head', 'data', 'end']
+const moments = ['start', 'started', 'head', 'data', 'end']
 
 const cases: readonly Case[] = [
   { name: 'a plain answer', respond: { body: 'ok' } },
