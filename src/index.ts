@@ -17,6 +17,7 @@ export { fromCockatiel } from './dispatchers/from-cockatiel.ts'
 export { guard } from './dispatchers/guard.ts'
 export { type CallRecord, type Logger, type LoggingOptions, logging, loggingDefaults } from './dispatchers/logging.ts'
 export type { Protocol } from './dispatchers/protocol.ts'
+export type { ProxyOptions } from './dispatchers/proxy-options.ts'
 export type { Layer } from './dispatchers/relay.ts'
 export { replayDefaults } from './dispatchers/replay.ts'
 export { type RetryOptions, retry, retryDefaults } from './dispatchers/retry.ts'
@@ -47,6 +48,7 @@ export {
   DeadlineExceededError,
   InvalidRequestError,
   isShed,
+  ProxyError,
   RateLimitedError,
   ResilienceError,
 } from './policies/errors.ts'

@@ -1,6 +1,7 @@
 import type { Agent } from 'undici'
 import type { SessionPoolOptions } from '../http2/pool.ts'
 import { checkNumber, checkOptions } from '../policies/options.ts'
+import { type FindProxy, type ProxyOptions, readProxy } from './proxy-options.ts'
 
 /** Defaults of {@link createAgent}. */
 export const agentDefaults = {
@@ -107,6 +108,13 @@ export interface AgentOptions extends Agent.Options {
    * @default false
    */
   readonly useH2c?: boolean
+  /**
+   * The proxy: `'env'` takes it from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` (lower case first), as they are when
+   * the agent is made; a URL or an object names it; `false` is none. Hosts of this machine are never reached through one of `'env'`.
+   * With a `connect` function or a `socketPath`, which make connections themselves, the default is `false`.
+   * @default 'env'
+   */
+  readonly proxy?: 'env' | false | string | URL | ProxyOptions
 }
 
 const knownOptions = [
@@ -143,6 +151,7 @@ const knownOptions = [
   'pingInterval',
   'pingTimeout',
   'pipelining',
+  'proxy',
   'socketPath',
   'strictContentLength',
   'tls',
@@ -164,6 +173,7 @@ const ownOptions: ReadonlySet<string> = new Set([
   'maxOrigins',
   'pingInterval',
   'pingTimeout',
+  'proxy',
   'tls',
 ])
 
@@ -202,11 +212,20 @@ function originsOf(given: unknown): ReadonlySet<string> {
   )
 }
 
+function proxyOf({ proxy, connect, socketPath }: AgentOptions): FindProxy {
+  const own = typeof connect === 'function' ? 'a connect function' : socketPath == null ? null : 'socketPath'
+  if (own !== null && proxy != null && proxy !== false) {
+    throw new TypeError(`createAgent: proxy and ${own} are two ways to make connections, give one`)
+  }
+  return readProxy(proxy, own !== null)
+}
+
 /** What the parts of an agent are told. */
 export interface ReadOptions {
   readonly given: AgentOptions
   readonly pool: SessionPoolOptions
   readonly http1Origins: ReadonlySet<string>
+  readonly findProxy: FindProxy
   /** For undici's pools. */
   readonly http1: Record<string, unknown>
 }
@@ -271,5 +290,6 @@ export function readOptions(given: AgentOptions): ReadOptions {
     pool,
     http1,
     http1Origins: originsOf(given.http1Origins),
+    findProxy: proxyOf(given),
   }
 }

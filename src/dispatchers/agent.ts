@@ -36,7 +36,7 @@ export class PoolAgent extends Dispatcher {
 
   constructor(options: AgentOptions) {
     super()
-    const { given, pool, http1, http1Origins } = readOptions(options)
+    const { given, pool, http1, http1Origins, findProxy } = readOptions(options)
     this.http1Origins = http1Origins
     if (given.factory != null && typeof given.factory !== 'function') {
       throw new errors.InvalidArgumentError('factory must be a function.')
@@ -59,6 +59,7 @@ export class PoolAgent extends Dispatcher {
       pool,
       http1: http1 as Pool.Options,
       connect: connectorOf(given),
+      findProxy,
       budget,
       redirect: (origin, servername, opts, handler) =>
         this.originOf(origin.url, servername, origin.allowH2).dispatch(opts, handler),

@@ -2,9 +2,18 @@ import type { Socket } from 'node:net'
 import { buildConnector } from 'undici'
 import { type AgentOptions, agentDefaults } from './agent-options.ts'
 import { notePeer } from './peers.ts'
+import type { HttpProxy } from './proxy-options.ts'
+import { addressOf, openTunnel } from './tunnel.ts'
 
 export type Connector = buildConnector.connector
-export type ConnectorOptions = Parameters<Connector>[0] & { host?: string; allowH2?: boolean }
+export type ConnectorOptions = Parameters<Connector>[0] & {
+  host?: string
+  allowH2?: boolean
+  /** The proxy on the way. */
+  proxy?: HttpProxy | null
+  /** Its requests are sent to the proxy itself, not through a tunnel. */
+  forwarded?: boolean
+}
 
 function noteConnections(connect: Connector): Connector {
   return function connectAndNote(options: ConnectorOptions, callback) {
@@ -21,10 +30,11 @@ function noteConnections(connect: Connector): Connector {
 export function connectorOf(options: AgentOptions): Connector {
   const given = options.connect
   if (typeof given === 'function') return noteConnections(given)
+  const timeout = options.connectTimeout ?? agentDefaults.connectTimeout
   const build = (allowH2: boolean) =>
     buildConnector({
       ...(options as { tls?: object }).tls,
-      timeout: options.connectTimeout ?? agentDefaults.connectTimeout,
+      timeout,
       ...(options.maxCachedSessions == null ? null : { maxCachedSessions: options.maxCachedSessions }),
       ...(options.socketPath == null ? null : { socketPath: options.socketPath }),
       ...(options.useH2c === true && allowH2 ? { useH2c: true } : null),
@@ -41,7 +51,42 @@ export function connectorOf(options: AgentOptions): Connector {
     } as buildConnector.BuildOptions)
   const both = build(options.allowH2 !== false)
   const http1 = build(false)
-  return noteConnections((connection: ConnectorOptions, callback) =>
-    (connection.allowH2 === false ? http1 : both)(connection, callback),
-  )
+  const viaProxy = proxyConnector(options, (given as { timeout?: number } | undefined)?.timeout ?? timeout)
+  return noteConnections((connection: ConnectorOptions, callback) => {
+    const direct = connection.allowH2 === false ? http1 : both
+    if (connection.proxy == null) return direct(connection, callback)
+    return viaProxy(connection, connection.proxy, direct, callback)
+  })
+}
+
+type ViaProxy = (
+  connection: ConnectorOptions,
+  proxy: HttpProxy,
+  direct: Connector,
+  callback: Parameters<Connector>[1],
+) => unknown
+
+function proxyConnector(options: AgentOptions, timeout: number): ViaProxy {
+  // One for each proxy: it keeps the TLS sessions.
+  const known = new Map<HttpProxy, Connector>()
+  const toProxy = (proxy: HttpProxy): Connector => {
+    const made =
+      known.get(proxy) ?? buildConnector({ timeout, ...proxy.tls, allowH2: false } as buildConnector.BuildOptions)
+    known.set(proxy, made)
+    return made
+  }
+  return (connection, proxy, direct, callback) => {
+    const plain = connection.protocol !== 'https:'
+    const settle = callback as (error: Error | null, socket: Socket | null) => void
+    if (connection.forwarded === true) {
+      return toProxy(proxy)(addressOf(proxy, connection), callback)
+    }
+    const parts = { toProxy: toProxy(proxy), secure: plain ? null : direct, timeout }
+    return openTunnel(proxy, connection, parts, (error, socket) => {
+      if (plain && socket !== null && options.useH2c === true && connection.allowH2 !== false) {
+        ;(socket as Socket & { alpnProtocol?: string }).alpnProtocol = 'h2'
+      }
+      settle(error, socket)
+    })
+  }
 }

@@ -8,6 +8,8 @@ import type { AgentOptions } from './agent-options.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import { putBackHeaders } from './connection-headers.ts'
 import type { Connector, ConnectorOptions } from './connector.ts'
+import { forwardedOptions } from './forwarded.ts'
+import type { FindProxy, HttpProxy } from './proxy-options.ts'
 
 /** What is known of the connections to one origin. */
 export interface OriginStats {
@@ -35,6 +37,7 @@ export interface OriginContext {
   readonly pool: SessionPoolOptions
   readonly http1: Pool.Options
   readonly connect: Connector
+  readonly findProxy: FindProxy
   readonly budget: ConnectionBudget
   /** Told what happens to connections. */
   readonly agent: Dispatcher
@@ -47,6 +50,9 @@ export interface OriginContext {
 }
 
 type Alpn = { readonly alpnProtocol?: string | false | null }
+// TLS's word for: none of the protocols that were offered.
+const noHttp1 = 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'
+
 type Settled = (error: Error | null, socket: Socket | null) => void
 
 interface Http1Stats {
@@ -66,6 +72,7 @@ export class Origin implements SessionPoolOwner {
   readonly servername: string | null
   protocol: '1.1' | '2' | undefined
   readonly http2: SessionPool
+  private readonly proxy: HttpProxy | null
   private readonly context: OriginContext
   readonly allowH2: boolean
   private http1: Dispatcher | null = null
@@ -85,6 +92,7 @@ export class Origin implements SessionPoolOwner {
     this.url = url
     this.servername = servername
     this.allowH2 = allowH2
+    this.proxy = context.findProxy(url)
     this.http2 = new SessionPool(this, url, servername, context.pool)
     if (!allowH2) this.protocol = '1.1'
     else if (url.protocol === 'http:') this.protocol = context.options.useH2c === true ? '2' : '1.1'
@@ -97,9 +105,13 @@ export class Origin implements SessionPoolOwner {
   }
 
   dispatch(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (this.protocol === '1.1') return this.ofHttp1().dispatch(opts, handler)
-    if (opts.upgrade || opts.method === 'CONNECT') {
-      this.upgrades ??= this.makePool(this.allowH2)
+    const isTunnel = opts.upgrade || opts.method === 'CONNECT'
+    if (this.protocol === '1.1') {
+      if (this.proxy === null || this.url.protocol === 'https:') return this.ofHttp1().dispatch(opts, handler)
+      if (!isTunnel) return this.ofHttp1().dispatch(forwardedOptions(opts, this.url, this.proxy), handler)
+    }
+    if (isTunnel) {
+      this.upgrades ??= this.makePool(true)
       return this.upgrades.dispatch(opts, handler)
     }
     return this.http2.dispatch(opts, handler)
@@ -111,7 +123,7 @@ export class Origin implements SessionPoolOwner {
 
   // Connections.
 
-  private open(allowH2: boolean, settled: Settled, isWanted: (() => boolean) | null): void {
+  private open(allowH2: boolean, settled: Settled, isWanted: (() => boolean) | null, forwarded = false): void {
     const { context, url } = this
     const fail = (error: Error) => {
       context.budget.release()
@@ -131,6 +143,8 @@ export class Origin implements SessionPoolOwner {
         servername: this.servername,
         localAddress: context.options.localAddress,
         allowH2,
+        proxy: this.proxy,
+        forwarded,
       } as ConnectorOptions
       let coming: Socket | undefined
       let isDone = false
@@ -202,19 +216,9 @@ export class Origin implements SessionPoolOwner {
   private makePool(forUpgrades: boolean): Dispatcher {
     const { context } = this
     const { http1: options } = context
-    const connect: Connector = ((connection: ConnectorOptions, callback: Settled) => {
-      for (let socket = this.parked.pop(); socket !== undefined; socket = this.parked.pop()) {
-        if (socket.destroyed || forUpgrades) continue
-        queueMicrotask(() => callback(null, socket as Socket))
-        return
-      }
-      void connection
-      const settled: Settled = (error, socket) => {
-        callback(error, socket)
-        // It has come to speak HTTP/2: this connection is left to undici, the next call is ours.
-        if (!forUpgrades && (socket as Alpn | null)?.alpnProtocol === 'h2') this.leaveHttp1()
-      }
-      this.open(this.allowH2, settled, null)
+    const connect = ((_connection: ConnectorOptions, callback: Settled) => {
+      if (forUpgrades) this.openForUpgrade(callback)
+      else this.openForHttp1(callback)
     }) as Connector
     const factory = (context.options.factory ?? ((origin, given) => new Pool(origin, given))) as (
       origin: URL,
@@ -222,6 +226,32 @@ export class Origin implements SessionPoolOwner {
     ) => Dispatcher
     const pool = factory(this.url, { ...options, connect, allowH2: this.allowH2 })
     return this.relayEvents(pool)
+  }
+
+  private openForHttp1(callback: Settled): void {
+    for (let socket = this.parked.pop(); socket !== undefined; socket = this.parked.pop()) {
+      if (socket.destroyed) continue
+      queueMicrotask(() => callback(null, socket as Socket))
+      return
+    }
+    const settled: Settled = (error, socket) => {
+      callback(error, socket)
+      // It has come to speak HTTP/2: this connection is left to undici, the next call is ours.
+      if ((socket as Alpn | null)?.alpnProtocol === 'h2') this.leaveHttp1()
+    }
+    const forwarded = this.url.protocol === 'http:' && this.protocol === '1.1'
+    this.open(this.allowH2, settled, null, forwarded)
+  }
+
+  // Most servers of both protocols upgrade over HTTP/1.1 only (RFC 8441 is rare).
+  private openForUpgrade(callback: Settled): void {
+    const speaksH2c = this.url.protocol === 'http:' && this.protocol === '2'
+    const settled: Settled = (error, socket) => {
+      const { code } = (error ?? {}) as { code?: string }
+      if (code === noHttp1 && this.allowH2) this.open(true, callback, null)
+      else callback(error, socket)
+    }
+    this.open(speaksH2c, settled, null)
   }
 
   private relayEvents(pool: Dispatcher): Dispatcher {

@@ -92,6 +92,22 @@ export class AcquireTimeoutError extends ResilienceError {
   override readonly code = 'ERR_ACQUIRE_TIMEOUT'
 }
 
+/** What a proxy said. */
+export interface ProxyErrorOptions extends ResilienceErrorOptions {
+  /** The status it refused with. */
+  readonly status?: number | undefined
+}
+
+/** No connection through the proxy: it was not reached, or refused. Nothing was sent to the server. `status` is its answer. */
+export class ProxyError extends ResilienceError {
+  override readonly code = 'ERR_PROXY'
+  readonly status: number | undefined
+  constructor(message: string, options: ProxyErrorOptions = {}) {
+    super(message, options)
+    this.status = options.status
+  }
+}
+
 /** The request cannot be sent as it was given; the message names what was given and what is allowed. */
 export class InvalidRequestError extends ResilienceError {
   override readonly code = 'ERR_INVALID_REQUEST'
@@ -105,6 +121,7 @@ for (const [errorClass, code] of [
   [BodyTimeoutError, 'ERR_BODY_TIMEOUT'],
   [DeadlineExceededError, 'ERR_DEADLINE_EXCEEDED'],
   [AcquireTimeoutError, 'ERR_ACQUIRE_TIMEOUT'],
+  [ProxyError, 'ERR_PROXY'],
   [InvalidRequestError, 'ERR_INVALID_REQUEST'],
 ] as const) {
   codes.set(errorClass, code)

@@ -331,8 +331,16 @@ function isPermanent(error: unknown): boolean {
   for (let looked = 0; looked < maxCauses && open.length > 0; looked++) {
     const at = open.pop()
     if (typeof at !== 'object' || at === null) continue
-    const { code, cause, errors } = at as { code?: unknown; cause?: unknown; errors?: unknown }
+    const { code, cause, errors, status } = at as {
+      code?: unknown
+      cause?: unknown
+      errors?: unknown
+      status?: unknown
+    }
     if (typeof code === 'string' && (certificateCodes.has(code) || permanentCode.test(code))) return true
+    // A proxy that wants to know who asks, or lets nobody through.
+    if (code === 'ERR_PROXY' && typeof status === 'number' && status < 500 && status !== 408 && status !== 429)
+      return true
     if (cause !== undefined) open.push(cause)
     if (Array.isArray(errors)) open.push(...errors)
   }
