@@ -102,6 +102,10 @@ export class PooledSession implements TimerEntry {
     this.whenClosed = new Promise((resolve) => {
       socket.once('close', () => resolve())
     })
+    // A server that turns the client's certificate down says so after the handshake (TLS 1.3), and node:http2 keeps it to itself.
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code?.startsWith('ERR_SSL_') === true) this.error ??= error
+    })
     this.interval = options.pingInterval
     this.idleLane = lane(options.maxIdleTime)
     this.idle = new Alarm(() => this.closeIdle())
