@@ -32,6 +32,7 @@ export {
 } from './fetch/fetch-all.ts'
 export { installFetch } from './fetch/install-fetch.ts'
 export { protocolOf } from './fetch/protocol.ts'
+export type { RequestTrailers, TrailerOptions } from './http2/request-trailers.ts'
 export { type BackoffOptions, backoffDefaults } from './policies/backoff.ts'
 export {
   type CircuitBreakerOptions,

@@ -4,10 +4,11 @@ import { type AgentOptions, readOptions } from './agent-options.ts'
 import { assertHandler } from './assert-handler.ts'
 import { ConnectionBudget } from './connection-budget.ts'
 import { connectorOf } from './connector.ts'
-import { Origin, type OriginContext, type OriginStats } from './origin.ts'
+import { Origin, type OriginContext } from './origin.ts'
+import type { OriginStats } from './origin-stats.ts'
 
 export { type AgentOptions, agentDefaults } from './agent-options.ts'
-export type { OriginStats } from './origin.ts'
+export type { OriginStats } from './origin-stats.ts'
 
 type Done = (error: Error | null, data: null) => void
 

@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 import { Socket } from 'node:net'
 import { type Dispatcher, errors, Pool } from 'undici'
 import { SessionPool, type SessionPoolOptions, type SessionPoolOwner } from '../http2/pool.ts'
+import { trailersProblem } from '../http2/request-trailers.ts'
 import type { PooledSession } from '../http2/session.ts'
 import { AcquireTimeoutError } from '../policies/errors.ts'
 import type { AgentOptions } from './agent-options.ts'
@@ -9,27 +10,8 @@ import type { ConnectionBudget } from './connection-budget.ts'
 import { putBackHeaders } from './connection-headers.ts'
 import type { Connector, ConnectorOptions } from './connector.ts'
 import { forwardedOptions } from './forwarded.ts'
+import { type OriginStats, statsOf, statsOfHttp1 } from './origin-stats.ts'
 import type { FindProxy, HttpProxy } from './proxy-options.ts'
-
-/** What is known of the connections to one origin. */
-export interface OriginStats {
-  /** What the origin speaks; `undefined` until the first connection. */
-  readonly protocol: '1.1' | '2' | undefined
-  /** Connections that are open. */
-  readonly sessions: number
-  /** Requests under way. */
-  readonly streams: number
-  /** Connections without a request. */
-  readonly idle: number
-  /** Requests that wait for a connection. */
-  readonly queued: number
-  // The names that undici's own agent has for these.
-  readonly connected: number
-  readonly free: number
-  readonly pending: number
-  readonly running: number
-  readonly size: number
-}
 
 /** What the origins of one agent share. */
 export interface OriginContext {
@@ -50,18 +32,13 @@ export interface OriginContext {
 }
 
 type Alpn = { readonly alpnProtocol?: string | false | null }
+// How long a server that wanted HTTP/1.1 is asked for nothing else.
+const http1Period = 300_000
+
 // TLS's word for: none of the protocols that were offered.
 const noHttp1 = 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'
 
 type Settled = (error: Error | null, socket: Socket | null) => void
-
-interface Http1Stats {
-  readonly connected: number | boolean
-  readonly free?: number
-  readonly pending: number
-  readonly queued?: number
-  readonly running: number
-}
 
 /**
  * One origin of an agent. What it speaks is decided by ALPN with its first connection and asked again with each new one:
@@ -84,6 +61,7 @@ export class Origin implements SessionPoolOwner {
   private readonly parked: Socket[] = []
   private whenSettled: (() => void) | null = null
   private destroyed = false
+  private http1Until = 0
   // Connections on their way.
   private readonly coming = new Set<Socket>()
 
@@ -94,19 +72,32 @@ export class Origin implements SessionPoolOwner {
     this.allowH2 = allowH2
     this.proxy = context.findProxy(url)
     this.http2 = new SessionPool(this, url, servername, context.pool)
-    if (!allowH2) this.protocol = '1.1'
-    else if (url.protocol === 'http:') this.protocol = context.options.useH2c === true ? '2' : '1.1'
+    this.protocol = this.firstProtocol()
+  }
+
+  // What is spoken before a connection has told.
+  private firstProtocol(): OriginStats['protocol'] {
+    const { connect, useH2c } = this.context.options
+    if (!this.allowH2) return '1.1'
     // A connect function of the user's own may speak HTTP/2 wherever it likes.
-    if (allowH2 && typeof context.options.connect === 'function') this.protocol = undefined
+    if (this.url.protocol === 'https:' || typeof connect === 'function') return undefined
+    return useH2c === true ? '2' : '1.1'
   }
 
   get isProven(): boolean {
     return this.protocol === '2'
   }
 
+  get isHttp1Only(): boolean {
+    return this.http1Until > 0
+  }
+
   dispatch(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
     const isTunnel = opts.upgrade || opts.method === 'CONNECT'
+    if (this.http1Until > 0 && performance.now() > this.http1Until) this.offerHttp2Again()
     if (this.protocol === '1.1') {
+      const problem = trailersProblem(opts, this.url.origin)
+      if (problem !== null) throw problem
       if (this.proxy === null || this.url.protocol === 'https:') return this.ofHttp1().dispatch(opts, handler)
       if (!isTunnel) return this.ofHttp1().dispatch(forwardedOptions(opts, this.url, this.proxy), handler)
     }
@@ -191,6 +182,9 @@ export class Origin implements SessionPoolOwner {
       const wasWanted = this.http2.waiting.first !== null
       this.http2.connectionFailed(error)
       if (wasWanted) this.tell('connectionError', error)
+    } else if (this.isHttp1Only) {
+      socket?.destroy()
+      this.http2.connecting--
     } else if ((socket as Socket & Alpn).alpnProtocol === 'h2') {
       this.protocol = '2'
       this.http2.connectionMade(socket as Socket)
@@ -200,17 +194,34 @@ export class Origin implements SessionPoolOwner {
   }
 
   private park(socket: Socket): void {
-    this.protocol = '1.1'
     this.parked.push(socket)
     this.http2.connecting--
-    const pool = this.ofHttp1()
-    for (const call of this.http2.takeWaiting()) call.handOver(pool, putBackHeaders(call.opts))
+    this.goOnOverHttp1()
+  }
+
+  private goOnOverHttp1(): void {
+    this.protocol = '1.1'
+    // They go as a call that comes now.
+    const dispatch: Dispatcher['dispatch'] = (opts, handler) => this.dispatch(opts, handler)
+    for (const call of this.http2.takeWaiting()) call.handOver(dispatch, putBackHeaders(call.opts))
     if (this.http2.active === 0) this.onSettled()
+  }
+
+  requireHttp1(): void {
+    this.http1Until = performance.now() + http1Period
+    for (const session of [...this.http2.sessions]) session.retire()
+    this.goOnOverHttp1()
   }
 
   private ofHttp1(): Dispatcher {
     this.http1 ??= this.makePool(false)
     return this.http1
+  }
+
+  private offerHttp2Again(): void {
+    this.http1Until = 0
+    this.protocol = this.firstProtocol()
+    this.dropHttp1()
   }
 
   private makePool(forUpgrades: boolean): Dispatcher {
@@ -224,7 +235,8 @@ export class Origin implements SessionPoolOwner {
       origin: URL,
       options: object,
     ) => Dispatcher
-    const pool = factory(this.url, { ...options, connect, allowH2: this.allowH2 })
+    const allowH2 = this.allowH2 && (forUpgrades || !this.isHttp1Only)
+    const pool = factory(this.url, { ...options, connect, allowH2 })
     return this.relayEvents(pool)
   }
 
@@ -237,10 +249,10 @@ export class Origin implements SessionPoolOwner {
     const settled: Settled = (error, socket) => {
       callback(error, socket)
       // It has come to speak HTTP/2: this connection is left to undici, the next call is ours.
-      if ((socket as Alpn | null)?.alpnProtocol === 'h2') this.leaveHttp1()
+      if (!this.isHttp1Only && (socket as Alpn | null)?.alpnProtocol === 'h2') this.leaveHttp1()
     }
     const forwarded = this.url.protocol === 'http:' && this.protocol === '1.1'
-    this.open(this.allowH2, settled, null, forwarded)
+    this.open(this.allowH2 && !this.isHttp1Only, settled, null, forwarded)
   }
 
   // Most servers of both protocols upgrade over HTTP/1.1 only (RFC 8441 is rare).
@@ -349,38 +361,13 @@ export class Origin implements SessionPoolOwner {
       session.retire()
       return true
     }
-    const { size, connected } = this.statsOfHttp1
+    const { size, connected } = statsOfHttp1(this.http1)
     if (this.http1 === null || size > 0 || connected === 0) return false
     this.dropHttp1()
     return true
   }
 
-  private get statsOfHttp1() {
-    const stats = (this.http1 as { stats?: Http1Stats } | null)?.stats
-    const connected = Number(stats?.connected ?? 0)
-    const running = stats?.running ?? 0
-    const queued = (stats?.pending ?? 0) + (stats?.queued ?? 0)
-    return { connected, running, queued, free: stats?.free ?? connected - running, size: running + queued }
-  }
-
   get stats(): OriginStats {
-    const one = this.statsOfHttp1
-    const { http2 } = this
-    const sessions = one.connected + http2.sessions.length + http2.retiring.size
-    const streams = one.running + http2.streams
-    const idle = one.free + http2.idle
-    const queued = one.queued + http2.waiting.length
-    return {
-      protocol: this.protocol,
-      sessions,
-      streams,
-      idle,
-      queued,
-      connected: sessions,
-      free: idle,
-      pending: queued,
-      running: streams,
-      size: streams + queued,
-    }
+    return statsOf(this.protocol, this.http1, this.http2)
   }
 }

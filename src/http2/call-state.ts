@@ -12,6 +12,7 @@ import { HandedOver } from './handed-over.ts'
 import type { SessionPool } from './pool.ts'
 import { type RequestBody, requestBody } from './request-body.ts'
 import { checkRequestOptions, RequestHead } from './request-head.ts'
+import { checkTrailers, trailersOf, trailersProblem } from './request-trailers.ts'
 import type { Peer, PooledSession } from './session.ts'
 import { readOn } from './stream-taps.ts'
 
@@ -86,6 +87,8 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
     this.handler = handler
     checkRequestOptions(opts)
     const { body } = opts
+    const trailers = trailersOf(opts)
+    if (trailers !== undefined) checkTrailers(trailers)
     this.body = body === null || body === undefined ? null : requestBody(body)
     this.head = new RequestHead(opts, pool.authority, pool.scheme)
     if (channels.create.hasSubscribers) {
@@ -151,11 +154,16 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
   }
 
   /** The origin speaks HTTP/1.1 by now: another dispatcher takes the call, and this one is only its controller. */
-  handOver(dispatcher: Dispatcher, opts: Dispatcher.DispatchOptions): void {
+  handOver(dispatch: Dispatcher['dispatch'], opts: Dispatcher.DispatchOptions): void {
+    const problem = trailersProblem(opts, this.pool.origin)
+    if (problem !== null) {
+      this.fail(problem)
+      return
+    }
     this.stopTimer()
     this.over = true
     const { handler } = this
-    dispatcher.dispatch(opts, this.started ? new HandedOver(handler, (inner) => this.follow(inner)) : handler)
+    dispatch(opts, this.started ? new HandedOver(handler, (inner) => this.follow(inner)) : handler)
     this.pool.settled()
   }
 

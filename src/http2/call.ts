@@ -16,6 +16,7 @@ const noTrailers = {}
 // Error codes and a frame type of RFC 9113.
 const refusedStream = 7
 const enhanceYourCalm = 11
+const http11Required = 13
 const headersFrame = 1
 
 /** How often one request goes out again by itself. */
@@ -257,6 +258,10 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
       return
     }
     const error = lost ? session.failure('other side closed') : streamError(rstCode)
+    if (rstCode === http11Required && !lost && !this.answered) {
+      this.goneToHttp1(error)
+      return
+    }
     if (
       lost &&
       !this.answered &&
@@ -273,6 +278,23 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
     }
     const cut = this.headed && this.expected >= 0 && this.received !== this.expected
     this.fail(cut ? new errors.ResponseContentLengthMismatchError() : error)
+  }
+
+  // The server wants this request over HTTP/1.1 (RFC 9113 §7). That it did nothing with it is likely, but not said.
+  private goneToHttp1(error: Error): void {
+    const { owner } = this.pool
+    if (!isIdempotent(this.opts) || !(this.pump === null || canSendAgain(this.body))) {
+      owner.requireHttp1()
+      this.fail(error)
+      return
+    }
+    const session = this.session as PooledSession
+    this.unlink(null)
+    this.pump?.stop(error)
+    this.pump = null
+    this.pool.waiting.addFirst(this)
+    owner.requireHttp1()
+    session.settled()
   }
 
   protected override goneUnsent(error: Error): void {

@@ -6,11 +6,13 @@ import { CallState } from './call-state.ts'
 import { channels } from './diagnostics.ts'
 import { sessionError } from './failures.ts'
 import { failureOf, lengthOf } from './request-body.ts'
+import { type RequestTrailers, sendTrailers, trailersOf } from './request-trailers.ts'
 import type { PooledSession } from './session.ts'
 import { cancelStream, type StreamOwner, tapStream } from './stream-taps.ts'
 
 const endStream = { endStream: true }
 const withBody = { endStream: false }
+const withTrailers = { endStream: false, waitForTrailers: true }
 
 /** A call on its way out: its head, its body, and what its handler is told of both. */
 export abstract class OutgoingCall extends CallState implements PumpOwner {
@@ -45,10 +47,11 @@ export abstract class OutgoingCall extends CallState implements PumpOwner {
       this.fail(failed)
       return
     }
-    const bodiless = body === null || length === 0
+    const trailers = trailersOf(this.opts)
+    const bodiless = (body === null || length === 0) && trailers === undefined
     let stream: ClientHttp2Stream
     try {
-      stream = session.request(this.head.list, bodiless ? endStream : withBody)
+      stream = session.request(this.head.list, bodiless ? endStream : trailers === undefined ? withBody : withTrailers)
     } catch (error) {
       // A session that is closing: nothing was sent.
       this.unlink(null)
@@ -59,6 +62,7 @@ export abstract class OutgoingCall extends CallState implements PumpOwner {
     }
     this.stream = stream
     tapStream(stream, this as unknown as StreamOwner, !bodiless)
+    if (trailers !== undefined) stream.once('wantTrailers', () => this.endWith(trailers, stream))
     this.startTimer(this.headersLane())
     if (channels.sendHeaders.hasSubscribers) this.publishSendHeaders(session)
     if (this.opts.expectContinue === true && !bodiless) this.continues = true
@@ -114,6 +118,7 @@ export abstract class OutgoingCall extends CallState implements PumpOwner {
     const { body, stream } = this
     if (stream === null) return
     if (body === null || this.expectedUpload === 0) {
+      if (trailersOf(this.opts) !== undefined) stream.end()
       this.requestSent()
     } else if (Buffer.isBuffer(body)) {
       stream.end(body)
@@ -122,6 +127,14 @@ export abstract class OutgoingCall extends CallState implements PumpOwner {
     } else {
       this.pump = new BodyPump(this, stream, body, this.expectedUpload)
       this.pump.start()
+    }
+  }
+
+  private endWith(trailers: RequestTrailers, stream: ClientHttp2Stream): void {
+    try {
+      sendTrailers(stream, trailers)
+    } catch (error) {
+      this.onPumpError(error as Error, stream)
     }
   }
 

@@ -19,6 +19,10 @@ export interface SessionPoolOptions extends SessionOptions {
 export interface SessionPoolOwner {
   /** Whether the origin is known to speak HTTP/2. */
   readonly isProven: boolean
+  /** The server wants HTTP/1.1, whatever it speaks. */
+  readonly isHttp1Only: boolean
+  /** From now on the server is spoken to in HTTP/1.1; takes all that waits. */
+  requireHttp1(): void
   /** Takes a request whose `host` header asks for another TLS server name. */
   redirect(servername: string, opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean
   /** Makes a connection, and answers with `connectionMade` or `connectionFailed`. */
@@ -169,6 +173,10 @@ export class SessionPool {
 
   // As many connections as those that wait can use, within the bound.
   private grow(): void {
+    if (this.owner.isHttp1Only) {
+      this.owner.requireHttp1()
+      return
+    }
     const { sessions, waiting, options } = this
     // A server that wants no streams now would want none on another connection either.
     for (let at = 0; at < sessions.length; at++) if ((sessions[at] as PooledSession).limit === 0) return

@@ -16,6 +16,7 @@ const dropped = 4
 const te = 5
 const contentType = 6
 const cookie = 7
+const connection = 8
 
 interface KnownName {
   readonly lower: string
@@ -28,7 +29,7 @@ const kinds: Readonly<Record<string, number>> = {
   'content-length': contentLength,
   expect: unsupported,
   // Headers of one HTTP/1.1 connection: RFC 9113 §8.2.2 wants them left out.
-  connection: dropped,
+  connection,
   'http2-settings': dropped,
   'keep-alive': dropped,
   'proxy-connection': dropped,
@@ -69,12 +70,15 @@ export class RequestHead {
   hasContentType = false
   // Names given twice, in whatever case, become one header: node:http2 refuses a second of many.
   private mayRepeat = false
+  // Names that a `connection` header makes headers of this connection.
+  private nominated: string[] | null = null
 
   constructor(opts: Dispatcher.DispatchOptions, authority: string, scheme: string) {
     this.list = [':method', checkMethod(opts.method), ':authority', authority, ':scheme', scheme, ':path', pathOf(opts)]
     const { headers } = opts
     if (headers !== null && headers !== undefined) this.addAll(headers)
     if (this.host !== null) this.list[3] = this.host
+    if (this.nominated !== null) this.dropNominated(this.nominated)
   }
 
   private addAll(headers: NonNullable<Dispatcher.DispatchOptions['headers']>): void {
@@ -115,6 +119,15 @@ export class RequestHead {
 
   private addSpecial(name: string, kind: number, value: unknown): void {
     if (kind === dropped) return
+    if (kind === connection) {
+      const names = oneValue(name, Array.isArray(value) ? value.join(',') : value)
+      for (const one of names.toLowerCase().split(',')) {
+        const nominated = one.trim()
+        // `te: trailers` is a header of HTTP/2 as well.
+        if (nominated !== '' && nominated !== 'te') this.nominated = [...(this.nominated ?? []), nominated]
+      }
+      return
+    }
     if (kind === unsupported) throw new errors.NotSupportedError('expect header not supported')
     if (kind === cookie) {
       // Crumbs of a cookie stay apart (RFC 9113 §8.2.3).
@@ -144,6 +157,14 @@ export class RequestHead {
       this.hasContentType = true
       this.put(name, text)
     }
+  }
+
+  private dropNominated(names: readonly string[]): void {
+    const { list } = this
+    for (let at = list.length - 2; at >= 8; at -= 2) {
+      if (names.includes(list[at] as string)) list.splice(at, 2)
+    }
+    if (names.includes('content-type')) this.hasContentType = false
   }
 
   /** Takes the place of a header, whatever the caller gave. */

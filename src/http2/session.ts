@@ -244,9 +244,11 @@ export class PooledSession implements TimerEntry {
     this.lastTaken = lastStreamId
     if (code === constants.NGHTTP2_ENHANCE_YOUR_CALM) this.pool.calmDown()
     if (code !== constants.NGHTTP2_NO_ERROR) this.outliveGoaway()
-    if (this.retired) return
-    this.retired = true
-    this.pool.retired(this)
+    if (!this.retired) {
+      this.retired = true
+      this.pool.retired(this)
+    }
+    if (code === constants.NGHTTP2_HTTP_1_1_REQUIRED) this.pool.owner.requireHttp1()
   }
 
   // After a GOAWAY with an error node:http2 destroys the session, as its next step. What the server has taken on may still be
