@@ -52,6 +52,7 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
   protected readonly body: RequestBody
   protected session: PooledSession | null = null
   protected stream: ClientHttp2Stream | null = null
+  protected native: object | undefined = undefined
   protected pump: BodyPump | null = null
   protected lengthAdded = false
   /** `onRequestStart` was called: it is not called again when the request goes out again. */

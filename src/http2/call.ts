@@ -5,6 +5,7 @@ import { noteUnsent } from '../policies/errors.ts'
 import type { Headers } from './call-state.ts'
 import { channels } from './diagnostics.ts'
 import { streamError } from './failures.ts'
+import { holdUntilGone } from './held-session.ts'
 import { LeftoverUpload } from './leftover-upload.ts'
 import { OutgoingCall } from './outgoing-call.ts'
 import { canSendAgain, giveUpBody } from './request-body.ts'
@@ -223,6 +224,7 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
     this.session = null
     if (stream !== null) {
       this.stream = null
+      if (!this.completed) holdUntilGone(session?.native, this.native)
       setOwner(stream, null)
       if (error !== null) this.pump?.stop(error)
       if (session !== null) {

@@ -5,6 +5,7 @@ import { BodyPump, type PumpOwner } from './body-pump.ts'
 import { CallState } from './call-state.ts'
 import { channels } from './diagnostics.ts'
 import { sessionError } from './failures.ts'
+import { nativeOf } from './held-session.ts'
 import { failureOf, lengthOf } from './request-body.ts'
 import { type RequestTrailers, sendTrailers, trailersOf } from './request-trailers.ts'
 import type { PooledSession } from './session.ts'
@@ -61,6 +62,7 @@ export abstract class OutgoingCall extends CallState implements PumpOwner {
       return
     }
     this.stream = stream
+    this.native = nativeOf(stream)
     tapStream(stream, this as unknown as StreamOwner, !bodiless)
     if (trailers !== undefined) stream.once('wantTrailers', () => this.endWith(trailers, stream))
     this.startTimer(this.headersLane())

@@ -4,6 +4,7 @@ import type { TLSSocket } from 'node:tls'
 import { lane, type TimerEntry, type TimerLane } from '../policies/clock.ts'
 import { CallList } from './call-list.ts'
 import { sessionError } from './failures.ts'
+import { nativeOf } from './held-session.ts'
 import type { SessionPool } from './pool.ts'
 
 /** The other end of a connection. */
@@ -72,6 +73,8 @@ export class PooledSession implements TimerEntry {
   /** The last stream that the server took, once a GOAWAY has come. */
   lastTaken = Number.POSITIVE_INFINITY
   goawayCode = -1
+  /** What outlives the streams that do not end well. */
+  native: object | undefined = undefined
   /** Something has come since the watch last looked. */
   heard = true
   /** It has brought the head of an answer. */
@@ -223,6 +226,7 @@ export class PooledSession implements TimerEntry {
 
   private onConnect(windowSize: number): void {
     if (this.raw.destroyed) return
+    this.native = nativeOf(this.raw)
     // The window of the connection, beside those of its streams.
     this.raw.setLocalWindowSize(windowSize)
     this.pool.connected(this)
