@@ -38,6 +38,9 @@ const endStream = 1
 const endHeaders = 4
 const padded = 8
 
+// Without ENHANCE_YOUR_CALM, after which the agent asks a silent server a minute later only, and HTTP_1_1_REQUIRED.
+const goawayCodes = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 99]
+
 const head = Buffer.from([0x88])
 const largestId = 2 ** 31 - 1
 
@@ -234,7 +237,7 @@ export const kinds: Readonly<Record<string, Kind>> = {
         goaway,
         0,
         0,
-        Buffer.concat([words(dice.pick([0, stream, largestId]), dice.below(13)), dice.bytes(dice.below(30))]),
+        Buffer.concat([words(dice.pick([0, stream, largestId]), dice.pick(goawayCodes)), dice.bytes(dice.below(30))]),
       ),
     ),
   PRIORITY: (_dice, stream) =>
