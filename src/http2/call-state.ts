@@ -22,6 +22,13 @@ function drainLater(call: CallState): void {
   call.drain()
 }
 
+/** What a consumer throws when it hears of its error is uncaught: whoever tells it has other calls to see to. */
+export function throwLater(thrown: unknown): void {
+  queueMicrotask(() => {
+    throw thrown
+  })
+}
+
 /**
  * What a call over HTTP/2 is at any time, in all its parts: its handler's controller, its timer, its place in a list.
  * `OutgoingCall` adds the way out, `Http2Call` the way back.
@@ -164,7 +171,11 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
     this.stopTimer()
     this.over = true
     const { handler } = this
-    dispatch(opts, this.started ? new HandedOver(handler, (inner) => this.follow(inner)) : handler)
+    try {
+      dispatch(opts, this.started ? new HandedOver(handler, (inner) => this.follow(inner)) : handler)
+    } catch (error) {
+      throwLater(error)
+    }
     this.pool.settled()
   }
 

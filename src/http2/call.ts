@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer'
 import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2'
 import { type Dispatcher, errors } from 'undici'
 import { noteUnsent } from '../policies/errors.ts'
-import type { Headers } from './call-state.ts'
+import { type Headers, throwLater } from './call-state.ts'
 import { channels } from './diagnostics.ts'
 import { streamError } from './failures.ts'
 import { holdUntilGone } from './held-session.ts'
@@ -205,17 +205,18 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
     this.unlink(error)
     if (this.pump === null) giveUpBody(this.body, error)
     this.chunks = null
-    try {
-      this.tellError(error)
-    } finally {
-      session?.settled()
-      this.pool.settled()
-    }
+    this.tellError(error)
+    session?.settled()
+    this.pool.settled()
   }
 
   private tellError(error: Error): void {
     if (channels.error.hasSubscribers) channels.error.publish({ request: this, error })
-    this.handler.onResponseError?.(this, error)
+    try {
+      this.handler.onResponseError?.(this, error)
+    } catch (thrown) {
+      throwLater(thrown)
+    }
   }
 
   protected override unlink(error: Error | null): void {
