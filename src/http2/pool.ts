@@ -217,7 +217,8 @@ export class SessionPool {
   }
 
   failWaiting(error: Error): void {
-    for (let call = this.waiting.first; call !== null; call = this.waiting.first) call.fail(error)
+    // Not those that a consumer sends as it hears of it: they get a connection of their own.
+    for (const call of this.takeWaiting()) call.fail(error)
   }
 
   /** Connections are made elsewhere from now on: hands over what waits. */
