@@ -178,8 +178,13 @@ export class PoolAgent extends Dispatcher {
     assertCallback(done)
     const reason = typeof error === 'function' || !error ? new errors.ClientDestroyedError() : error
     if (this.destroying === null) {
+      // Known before a consumer hears of it, who may send again at once.
+      let destroyed!: (all: Promise<void>) => void
+      this.destroying = new Promise((resolve) => {
+        destroyed = resolve
+      })
       this.context.budget.close()
-      this.destroying = Promise.all([...this.origins.values()].map((origin) => origin.destroy(reason))).then(() => {})
+      destroyed(Promise.all([...this.origins.values()].map((origin) => origin.destroy(reason))).then(() => {}))
     }
     return settleWith(this.destroying, done)
   }
