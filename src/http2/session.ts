@@ -158,6 +158,7 @@ export class PooledSession implements TimerEntry {
   /** Counts one stream more. */
   take(): void {
     this.open++
+    if (this.interval > this.pool.pingInterval) this.watchSooner()
     if (this.open > 1) return
     if (!this.refed) {
       this.refed = true
@@ -289,6 +290,14 @@ export class PooledSession implements TimerEntry {
   private watch(duration: number): void {
     this.watchLane = lane(duration)
     this.watchLane.add(this)
+  }
+
+  // After a long silence the next question is far off: a new request does not wait so long for a peer that is gone.
+  private watchSooner(): void {
+    this.interval = this.pool.pingInterval
+    if (this.pinged) return
+    this.watchLane?.remove(this)
+    this.watch(this.interval)
   }
 
   onTimer(): void {
