@@ -197,6 +197,8 @@ export class Origin implements SessionPoolOwner {
     this.parked.push(socket)
     this.http2.connecting--
     this.goOnOverHttp1()
+    // Whom it was made for is gone, or has another: nobody would ever close it.
+    setImmediate(() => this.dropParked())
   }
 
   private goOnOverHttp1(): void {
