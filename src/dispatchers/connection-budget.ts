@@ -5,10 +5,12 @@ class Waiter implements TimerEntry {
   timerNext: TimerEntry | null = null
   timerPrev: TimerEntry | null = null
   readonly grant: () => void
+  readonly isWanted: (() => boolean) | null
   private readonly late: (() => void) | null
-  constructor(grant: () => void, late: (() => void) | null) {
+  constructor(grant: () => void, late: (() => void) | null, isWanted: (() => boolean) | null) {
     this.grant = grant
     this.late = late
+    this.isWanted = isWanted
   }
   onTimer(): void {
     this.late?.()
@@ -27,6 +29,7 @@ export class ConnectionBudget implements TimerEntry {
   private readonly acquireTimeout: number
   private readonly evict: () => void
   private used = 0
+  private granting = false
   private readonly waiters = new Set<Waiter>()
 
   /** `evict` is asked to close an idle connection when all are taken. */
@@ -36,8 +39,11 @@ export class ConnectionBudget implements TimerEntry {
     this.evict = evict
   }
 
-  /** Calls `grant` when one more connection may be made, or `late`, where it is given, when that took too long. */
-  acquire(grant: () => void, late: (() => void) | null): void {
+  /**
+   * Calls `grant` when one more connection may be made, or `late`, where it is given, when that took too long. It is also
+   * called, to find out, when `isWanted` says no by then: no idle connection is closed for such a one.
+   */
+  acquire(grant: () => void, late: (() => void) | null, isWanted: (() => boolean) | null): void {
     if (this.used < this.max) {
       this.used++
       grant()
@@ -51,6 +57,7 @@ export class ConnectionBudget implements TimerEntry {
             this.drop(waiter)
             late()
           },
+      isWanted,
     )
     this.waiters.add(waiter)
     if (late !== null && this.acquireTimeout > 0) lane(this.acquireTimeout, true).add(waiter)
@@ -59,10 +66,12 @@ export class ConnectionBudget implements TimerEntry {
 
   /** A connection has come to rest. */
   idle(): void {
+    this.letGo()
     if (this.waiters.size > 0) this.evict()
   }
 
   onTimer(): void {
+    this.letGo()
     if (this.waiters.size === 0) return
     if (this.timerAt === 0) lane(askAgain, true).add(this)
     this.evict()
@@ -71,12 +80,28 @@ export class ConnectionBudget implements TimerEntry {
   /** A connection is closed, or was never made. */
   release(): void {
     this.used--
-    for (const waiter of this.waiters) {
-      this.drop(waiter)
-      this.used++
-      waiter.grant()
-      return
+    // Whoever needs its place no more releases it again at once, and the next one is then served by the loop under way.
+    if (this.granting) return
+    this.granting = true
+    try {
+      for (const waiter of this.waiters) {
+        if (this.used >= this.max) break
+        this.pass(waiter)
+      }
+    } finally {
+      this.granting = false
     }
+  }
+
+  // Those whose calls have been given up.
+  private letGo(): void {
+    for (const waiter of this.waiters) if (waiter.isWanted?.() === false) this.pass(waiter)
+  }
+
+  private pass(waiter: Waiter): void {
+    this.drop(waiter)
+    this.used++
+    waiter.grant()
   }
 
   /** Nobody waits any longer. */

@@ -164,7 +164,7 @@ export class Origin implements SessionPoolOwner {
       settled(new AcquireTimeoutError(message, { origin: url.origin }), null)
     }
     // Calls that wait for HTTP/2 have a clock each.
-    context.budget.acquire(grant, isWanted === null ? late : null)
+    context.budget.acquire(grant, isWanted === null ? late : null, isWanted)
   }
 
   connect(): void {
