@@ -55,7 +55,8 @@ export class BodyPump {
   private readonly source: BodySource
   /** What the body has to come to, or -1. */
   private readonly length: number
-  private sent = 0
+  /** Bytes that the stream was given. */
+  sent = 0
   private over = false
   private puller: Puller | null = null
   private wake: (() => void) | null = null

@@ -230,7 +230,7 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
       if (error !== null) this.pump?.stop(error)
       if (session !== null) {
         if (stream.destroyed || (this.completed && stream.writableFinished)) session.open--
-        else if (this.completed && !this.continues) new LeftoverUpload(stream, session, this.pump)
+        else if (this.completed && !this.continues) new LeftoverUpload(stream, session, this.pump, this.bodyLane())
         else setImmediate(cancelAndRelease, stream, session)
       }
     } else if (session !== null) {
