@@ -80,7 +80,7 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
   protected refusals = 0
   protected losses = 0
   protected neverTaken = 0
-  protected unwritten = 0
+  protected moved = 0
   protected expectedUpload = -1
   protected lane: TimerLane | null = null
   // Where its protocol is still to be known: the context of the caller, for those who listen to the channels.
@@ -214,6 +214,13 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
     this.startTimer(this.pool.acquireLane)
   }
 
+  // An upload that goes on is no silence.
+  private hasMoved(stream: ClientHttp2Stream): boolean {
+    const before = this.moved
+    this.moved = (this.pump?.sent ?? 0) - stream.bufferSize
+    return !stream.writableFinished && this.moved !== before
+  }
+
   onTimer(): void {
     const { stream, pool } = this
     if (stream === null) {
@@ -222,9 +229,7 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
       this.fail(new AcquireTimeoutError(message, { origin }))
     } else if (this.headed) {
       this.fail(new errors.BodyTimeoutError(`HTTP/2: "stream timeout after ${this.lane?.duration}"`))
-    } else if (!stream.writableFinished && stream.bufferSize !== this.unwritten) {
-      // An upload that goes on is no silence.
-      this.unwritten = stream.bufferSize
+    } else if (this.hasMoved(stream)) {
       this.startTimer(this.headersLane())
     } else {
       this.fail(new errors.HeadersTimeoutError(`HTTP/2: "headers timeout after ${this.lane?.duration}"`))
