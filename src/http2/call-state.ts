@@ -86,7 +86,7 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
   // Where its protocol is still to be known: the context of the caller, for those who listen to the channels.
   protected unannounced: AsyncResource | null = null
   /** Another dispatcher has it now. */
-  protected delegate: Dispatcher.DispatchController | null = null
+  protected delegate: HandedOver | null = null
 
   /** @throws what undici throws for a request that cannot be sent. */
   constructor(pool: SessionPool, opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) {
@@ -154,11 +154,12 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
 
   abort(reason?: Error): void {
     const error = reason || new errors.RequestAbortedError()
-    this.delegate?.abort(error)
-    if (this.over) return
+    const { delegate } = this
+    if (delegate === null ? this.over : delegate.isOver) return
     this.aborted = true
     this.reason = error
-    this.fail(error)
+    if (delegate === null) this.fail(error)
+    else delegate.abort(error)
   }
 
   /** The origin speaks HTTP/1.1 by now: another dispatcher takes the call, and this one is only its controller. */
@@ -170,18 +171,13 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
     }
     this.stopTimer()
     this.over = true
-    const { handler } = this
+    if (this.started) this.delegate = new HandedOver(this.handler, this)
     try {
-      dispatch(opts, this.started ? new HandedOver(handler, (inner) => this.follow(inner)) : handler)
+      dispatch(opts, this.delegate ?? this.handler)
     } catch (error) {
       throwLater(error)
     }
     this.pool.settled()
-  }
-
-  private follow(controller: Dispatcher.DispatchController): void {
-    this.delegate = controller
-    if (this.paused) controller.pause()
   }
 
   // Time.
