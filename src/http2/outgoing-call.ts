@@ -48,6 +48,10 @@ export abstract class OutgoingCall extends CallState implements PumpOwner {
       this.fail(failed)
       return
     }
+    if (this.head.isTooLarge) {
+      this.fail(new errors.InvalidArgumentError('the headers are larger than HTTP/2 sends'))
+      return
+    }
     const trailers = trailersOf(this.opts)
     const bodiless = (body === null || length === 0) && trailers === undefined
     let stream: ClientHttp2Stream

@@ -60,6 +60,12 @@ function oneValue(name: string, value: unknown): string {
   return text
 }
 
+// What node:http2 counts of a head, and how much of it it sends (`maxSendHeaderBlockLength`). More, where it is allowed, ends
+// the sessions of servers that take less.
+const mostBytes = 65_536
+const bytesBefore = 17
+const bytesBeside = 12
+
 /** The head of one request, as node:http2 takes it: a flat list of names in lower case and values. */
 export class RequestHead {
   /** Begins with `:method`, `:authority`, `:scheme` and `:path`, in this order. */
@@ -172,6 +178,16 @@ export class RequestHead {
     const at = this.list.indexOf(name, 8)
     if (at === -1) this.list.push(name, value)
     else this.list[at + 1] = value
+  }
+
+  /** Whether it is more than a session sends. */
+  get isTooLarge(): boolean {
+    const { list } = this
+    let size = bytesBefore
+    for (let at = 0; at < list.length; at += 2) {
+      size += bytesBeside + (list[at] as string).length + (list[at + 1] as string).length
+    }
+    return size > mostBytes
   }
 
   private put(name: string, value: string): void {
