@@ -193,7 +193,12 @@ function aliased(options: AgentOptions, name: keyof AgentOptions, alias: keyof A
   return (one ?? other ?? fallback) as number
 }
 
-function check(name: string, value: number, min: number, more: { integer?: boolean; finite?: boolean } = {}): number {
+function check(
+  name: string,
+  value: number,
+  min: number,
+  more: { integer?: boolean; finite?: boolean; max?: number } = {},
+): number {
   return checkNumber(`createAgent: ${name}`, value, { min, ...more })
 }
 
@@ -232,6 +237,8 @@ export interface ReadOptions {
 
 const forever = { finite: false }
 const whole = { integer: true }
+// RFC 9113 §6.9.1.
+const windowSize = { integer: true, max: 2 ** 31 - 1 }
 
 /** @throws RangeError, TypeError for options that are out of range. */
 export function readOptions(given: AgentOptions): ReadOptions {
@@ -264,14 +271,22 @@ export function readOptions(given: AgentOptions): ReadOptions {
       1,
       whole,
     ),
-    initialWindowSize: check('initialWindowSize', h2.initialWindowSize ?? given.initialWindowSize ?? 262_144, 1, whole),
+    initialWindowSize: check(
+      'initialWindowSize',
+      h2.initialWindowSize ?? given.initialWindowSize ?? 262_144,
+      1,
+      windowSize,
+    ),
     connectionWindowSize: check(
       'connectionWindowSize',
       h2.connectionWindowSize ?? given.connectionWindowSize ?? 524_288,
       1,
-      whole,
+      windowSize,
     ),
-    maxHeaderSize: given.maxHeaderSize ?? undefined,
+    maxHeaderSize:
+      given.maxHeaderSize == null
+        ? undefined
+        : check('maxHeaderSize', given.maxHeaderSize, 1, { integer: true, max: 2 ** 32 - 1 }),
     maxIdleTime: keepAliveTimeout,
     maxConnectionAge: check('maxConnectionAge', given.maxConnectionAge ?? infinity, 1, forever),
     pingInterval: check('pingInterval', given.pingInterval ?? h2.pingInterval ?? own.pingInterval, 0),
@@ -280,7 +295,7 @@ export function readOptions(given: AgentOptions): ReadOptions {
     bodyTimeout: check('bodyTimeout', given.bodyTimeout ?? 300_000, 0),
     acquireTimeout,
     maxConnections: connections,
-    maxResponseSize: given.maxResponseSize ?? -1,
+    maxResponseSize: check('maxResponseSize', given.maxResponseSize ?? -1, -1, whole),
     strictContentLength: given.strictContentLength ?? true,
   }
   const http1: Record<string, unknown> = { connections, keepAliveTimeout, connectTimeout }
