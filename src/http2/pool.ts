@@ -153,10 +153,13 @@ export class SessionPool {
       this.advancing = false
     }
     if (this.waiting.first !== null) this.grow()
-    else if (this.needsDrain) {
-      this.needsDrain = false
-      this.owner.onDrain()
-    }
+    else this.drained()
+  }
+
+  private drained(): void {
+    if (!this.needsDrain || this.waiting.first !== null) return
+    this.needsDrain = false
+    this.owner.onDrain()
   }
 
   /** A call that nobody took goes out once more, before those that came later. */
@@ -168,6 +171,7 @@ export class SessionPool {
 
   settled(): void {
     this.active--
+    this.drained()
     this.owner.onSettled()
   }
 
