@@ -7,7 +7,11 @@ import { outcomeOf, send } from '../http2/support.ts'
 
 it('a connection that nobody waits for any longer gives its place back', async () => {
   const [old, other] = [await startServer({ protocol: 'h1' }), await startServer({ protocol: 'h2' })]
-  const agent = createAgent({ maxConnections: 1, acquireTimeout: 50, connect: { ca: [old.ca, other.ca].join('\n') } })
+  const agent = createAgent({
+    maxConnections: 1,
+    acquireTimeout: 5_000,
+    connect: { ca: [old.ca, other.ca].join('\n') },
+  })
   onTestFinished(async () => {
     await agent.destroy()
     await Promise.all([old.close(), other.close()])

@@ -9,7 +9,7 @@ const answered = ['start', 'head 200', 'data', 'end']
 
 it('26: no idle connection is closed for a call that was given up', async () => {
   const [one, other] = [await startFrameServer(), await startFrameServer()]
-  const agent = h2cAgent({ maxConnections: 1, acquireTimeout: 20 })
+  const agent = h2cAgent({ maxConnections: 1, acquireTimeout: 300 })
   one!.onStream = () => {}
   const first = send(agent, one!.origin)
   await one!.until(() => one!.streams === 1)
@@ -24,7 +24,7 @@ it('26: no idle connection is closed for a call that was given up', async () => 
 it('47: thousands of them, each of an origin of its own, leave every place as it was', async () => {
   const server = await startFrameServer()
   server.onStream = () => {}
-  const agent = h2cAgent({ maxConnections: 1, acquireTimeout: 20 })
+  const agent = h2cAgent({ maxConnections: 1, acquireTimeout: 300 })
   const first = send(agent, server.origin)
   await server.until(() => server.streams === 1)
   const calls = Array.from({ length: 6_000 }, (_, at) => send(agent, `http://127.0.0.1:${10_000 + at}`))
