@@ -99,8 +99,12 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
     if (trailers !== undefined) checkTrailers(trailers)
     this.body = body === null || body === undefined ? null : requestBody(body)
     this.head = new RequestHead(opts, pool.authority, pool.scheme)
+  }
+
+  /** Tells those who listen to undici's channels of a request. */
+  announce(): void {
     if (channels.create.hasSubscribers) {
-      if (pool.isProven) channels.create.publish({ request: this })
+      if (this.pool.isProven) channels.create.publish({ request: this })
       else this.unannounced = new AsyncResource('roundtripper.Http2Call')
     }
   }

@@ -103,6 +103,7 @@ export class SessionPool {
       const servername = serverNameOf(host)
       if (servername !== this.servername) return this.owner.redirect(servername, opts, handler)
     }
+    call.announce()
     this.active++
     if (this.waiting.first === null) {
       const session = this.findRoom()
