@@ -99,7 +99,8 @@ export class SessionPool {
   dispatch(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
     const call = new Http2Call(this, opts, handler)
     const { host } = call.head
-    if (host !== null && this.scheme === 'https') {
+    // A name that the caller gives for TLS counts before it.
+    if (host !== null && this.scheme === 'https' && !(opts as { servername?: string }).servername) {
       const servername = serverNameOf(host)
       if (servername !== this.servername) return this.owner.redirect(servername, opts, handler)
     }

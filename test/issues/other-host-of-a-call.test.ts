@@ -1,5 +1,5 @@
 // A `host` header of another name takes a call to connections of its own. Whoever listens to undici's channels heard of such a
-// request twice: instrumentation-undici then had a span that never ended.
+// request twice: instrumentation-undici then had a span that never ended. And it did so where the call names a server for TLS.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { connect as connectTls } from 'node:tls'
 import { createAgent } from 'roundtripper'
@@ -35,4 +35,11 @@ it('a call with another host is announced once', async () => {
   onTestFinished(() => void unsubscribe('undici:request:create', count))
   await send(agent, origin, opts).over
   expect(announced).toBe(1)
+})
+
+it('the servername of a call counts before its host, as with undici', async () => {
+  const { origin, agent, names } = await serve()
+  await send(agent, origin, { servername: 'named.test', headers: { host: 'other.test' } }).over
+  await send(agent, origin, { headers: { host: 'other.test' } }).over
+  expect(names).toEqual(['named.test', 'other.test'])
 })
