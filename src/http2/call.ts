@@ -183,6 +183,7 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
     this.completed = true
     this.stopTimer()
     this.unlink(null)
+    if (this.continues) giveUpBody(this.body, new errors.InformationalError('the server did not ask for the body'))
     const trailers = this.trailers ?? noTrailers
     this.rawTrailers = trailers as Headers
     if (channels.trailers.hasSubscribers) channels.trailers.publish({ request: this, trailers })
