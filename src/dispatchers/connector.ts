@@ -20,7 +20,8 @@ function noteConnections(connect: Connector): Connector {
     return connect(options, (...result) => {
       const [error, socket] = result
       // `host` holds the port, so this is the origin as the call names it.
-      if (error === null) notePeer(`${options.protocol}//${options.host}`, socket as Socket)
+      if (error === null && socket?.destroyed === false)
+        notePeer(`${options.protocol}//${options.host}`, socket as Socket)
       callback(...result)
     })
   }

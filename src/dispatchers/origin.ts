@@ -147,6 +147,11 @@ export class Origin implements SessionPoolOwner {
             fail(error ?? new errors.SocketError('no connection was made'))
             return
           }
+          if (socket.destroyed) {
+            // Nothing more would be heard of it.
+            fail(new errors.SocketError('the connection was closed as it was made'))
+            return
+          }
           socket.once('close', () => context.budget.release())
           settled(null, socket)
         }) as Parameters<Connector>[1])
