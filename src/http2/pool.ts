@@ -128,7 +128,11 @@ export class SessionPool {
     const { sessions } = this
     for (let at = 0; at < sessions.length; at++) {
       const session = sessions[at] as PooledSession
-      if (session.open < session.limit) return session
+      if (session.open >= session.limit) continue
+      if (!session.socket.destroyed) return session
+      // node:http2 learns of it a turn later, and until then takes requests that go nowhere.
+      session.retire()
+      at--
     }
     return null
   }

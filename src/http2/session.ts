@@ -188,6 +188,7 @@ export class PooledSession implements TimerEntry {
         this.refed = false
         this.raw.unref()
       }
+      if (this.timerAt !== 0) this.watchLane?.remove(this)
       this.pool.owner.onIdle()
     }
   }
@@ -288,7 +289,8 @@ export class PooledSession implements TimerEntry {
   private watchLane: TimerLane | null = null
 
   private watch(duration: number): void {
-    this.watchLane = lane(duration)
+    // Such a connection does not hold the process, and streams wait on it.
+    this.watchLane = lane(duration, true)
     this.watchLane.add(this)
   }
 

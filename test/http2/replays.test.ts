@@ -1,7 +1,9 @@
 // What the server never took goes out again by itself; what it may have taken is reported, and not sent twice.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { compose, retry } from 'roundtripper'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { isUnsent } from '../../src/policies/errors.ts'
 import { type FrameConnection, startFrameServer } from './frame-server.ts'
 import { h2cAgent, outcomeOf, send } from './support.ts'
@@ -172,6 +174,19 @@ describe('a lost connection', () => {
     expect(await outcomeOf(post)).toEqual(['start', 'error', 'UND_ERR_SOCKET'])
     expect(await outcomeOf(get)).toEqual(answered)
     expect(server.streams).toBe(4)
+  })
+
+  it('whose session has not heard of it yet takes no call', async () => {
+    const server = await startFrameServer()
+    const agent = h2cAgent()
+    const sockets: Socket[] = []
+    const note = (message: unknown) => sockets.push((message as { socket: Socket }).socket)
+    subscribe('undici:client:sendHeaders', note)
+    onTestFinished(() => void unsubscribe('undici:client:sendHeaders', note))
+    await send(agent, server.origin).over
+    sockets[0]!.destroy()
+    expect(await outcomeOf(send(agent, server.origin, { method: 'POST', body: 'order' }))).toEqual(answered)
+    expect(server.connections.length).toBe(2)
   })
 
   it('a connection that never answered anything is not tried again', async () => {

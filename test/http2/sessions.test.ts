@@ -1,5 +1,7 @@
 // Sessions of one origin: how many, for how long, and what waits for them.
-import type { EventEmitter } from 'node:events'
+import { spawn } from 'node:child_process'
+import { type EventEmitter, once } from 'node:events'
+import { text } from 'node:stream/consumers'
 import { compose, isShed, retry } from 'roundtripper'
 import { startServer } from 'roundtripper/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -197,6 +199,28 @@ describe('a peer that goes silent', () => {
     await send(h2cAgent(), server.origin).over
     for (let second = 0; second < 30; second++) await clock.advance(1_000)
     expect(server.connections[0]!.count('PING')).toBe(0)
+  })
+
+  it('is found out also where nothing else holds the process', async () => {
+    const server = await startFrameServer()
+    server.onStream = (connection) => {
+      connection.answersPings = false
+    }
+    const program = `
+      import { subscribe } from 'node:diagnostics_channel'
+      import { createAgent } from ${JSON.stringify(new URL('../../src/index.ts', import.meta.url).href)}
+      import { request } from 'undici'
+      const dispatcher = createAgent({ useH2c: true, pingInterval: 50, pingTimeout: 50 })
+      // As a session does that node:http2 does not tell of its end.
+      subscribe('undici:client:sendHeaders', ({ socket }) => setImmediate(() => socket.unref()))
+      await request('${server.origin}', { dispatcher }).catch((error) => console.log(error.message))
+    `
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const ended = once(child, 'close')
+    expect(await text(child.stdout)).toBe('the server did not answer a PING\n')
+    expect(await ended).toEqual([0, null])
   })
 })
 
