@@ -1,0 +1,3 @@
+module roundtripper.test/servers
+
+go 1.22
