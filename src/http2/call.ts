@@ -24,7 +24,7 @@ const headersFrame = 1
 const most = {
   /** After the server refused its stream (RFC 9113 §8.7). */
   refused: 3,
-  /** After the session was lost before a byte of the answer; only what may be repeated. */
+  /** After the session was lost before a byte of the answer; only what may be repeated. Once where it never answered. */
   lost: 3,
   /** After the server never took it: its GOAWAY said so, or nothing was sent. */
   neverTaken: 16,
@@ -269,7 +269,7 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
     if (
       lost &&
       !this.answered &&
-      session.answered &&
+      (session.answered || this.losses === 0) &&
       session.goawayCode !== enhanceYourCalm &&
       this.body === null &&
       isIdempotent(this.opts) &&

@@ -189,11 +189,17 @@ describe('a lost connection', () => {
     expect(server.connections.length).toBe(2)
   })
 
-  it('a connection that never answered anything is not tried again', async () => {
+  it('that had never answered anything is tried again once', async () => {
     const server = await startFrameServer()
     server.onStream = (connection) => connection.socket.destroy()
     expect(await outcomeOf(send(h2cAgent(), server.origin))).toEqual(['start', 'error', 'UND_ERR_SOCKET'])
-    expect(server.streams).toBe(1)
+    expect(server.streams).toBe(2)
+    server.onStream = (connection, stream, at) => {
+      if (at === 3) connection.socket.destroy()
+      else connection.answer(stream)
+    }
+    expect(await outcomeOf(send(h2cAgent(), server.origin))).toEqual(answered)
+    expect(server.streams).toBe(4)
   })
 
   it('after an interim answer it is reported', async () => {

@@ -43,7 +43,7 @@ export function whyLost(log: readonly LoggedConnection[], failure: Failure): str
   return ended ? 'connection lost without GOAWAY' : 'none: its connection is there'
 }
 
-/** Why a GET that failed could not go out again: its answer had begun, or its connection had never answered any call. */
+/** Why a GET that failed could not go out again: its answer had begun, or its last connection had never answered any call. */
 export function whyGetLost(log: readonly LoggedConnection[], failure: Failure): string {
   const connection = find(log, failure)
   if (typeof connection === 'string') return connection
