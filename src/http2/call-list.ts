@@ -16,14 +16,21 @@ export class CallList {
     this.length++
   }
 
-  /** Puts a call before all others: it has waited before. */
-  addFirst(call: Http2Call): void {
+  /** Puts a call that has waited before where it belongs by its turn. */
+  addInTurn(call: Http2Call): void {
+    let next = this.first
+    while (next !== null && next.turn < call.turn) next = next.next
+    if (next === null) {
+      this.add(call)
+      return
+    }
+    const { prev } = next
     call.list = this
-    call.next = this.first
-    call.prev = null
-    if (this.first === null) this.last = call
-    else this.first.prev = call
-    this.first = call
+    call.next = next
+    call.prev = prev
+    next.prev = call
+    if (prev === null) this.first = call
+    else prev.next = call
     this.length++
   }
 

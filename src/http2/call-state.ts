@@ -47,6 +47,9 @@ export abstract class CallState implements Dispatcher.DispatchController, TimerE
   next: Http2Call | null = null
   prev: Http2Call | null = null
 
+  /** The how many-th call of its pool it is. */
+  turn = 0
+
   aborted = false
   reason: Error | null = null
   paused = false

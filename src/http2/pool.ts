@@ -74,6 +74,7 @@ export class SessionPool {
   readonly owner: SessionPoolOwner
   private readonly starting = new Set<PooledSession>()
   private lastLimit: number
+  private turns = 0
   private needsDrain = false
   private advancing = false
 
@@ -106,6 +107,7 @@ export class SessionPool {
     }
     call.announce()
     this.active++
+    call.turn = ++this.turns
     if (this.waiting.first === null) {
       const session = this.findRoom()
       if (session !== null) {
@@ -170,7 +172,7 @@ export class SessionPool {
 
   /** A call that nobody took goes out once more, before those that came later. */
   sendAgain(call: Http2Call): void {
-    this.waiting.addFirst(call)
+    this.waiting.addInTurn(call)
     call.waits()
     this.advance()
   }

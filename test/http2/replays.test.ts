@@ -12,6 +12,24 @@ const answered = ['start', 'head 200', 'data', 'end']
 const graceful = 2 ** 31 - 1
 
 describe('GOAWAY', () => {
+  it('calls that go out again do so in the order they came', async () => {
+    const server = await startFrameServer()
+    server.onStream = (connection, stream, at) => {
+      if (at > 5) connection.answer(stream)
+      else if (at === 5) {
+        connection.goaway(1)
+        connection.answer(1)
+      }
+    }
+    const agent = h2cAgent()
+    const calls = ['a', 'b', 'c', 'd', 'e'].map((body) => send(agent, server.origin, { method: 'POST', body }))
+    for (const call of calls) expect(await outcomeOf(call)).toEqual(answered)
+    const bodies = server.connections[1]!.frames.filter(({ type }) => type === 'DATA').map(
+      ({ payload }) => `${payload}`,
+    )
+    expect(bodies).toEqual(['b', 'c', 'd', 'e'])
+  })
+
   it('34, 35: a POST above the last stream id goes out again on another session, and starts once', async () => {
     const server = await startFrameServer()
     const held: [FrameConnection, number][] = []
