@@ -4,7 +4,7 @@ import { type Dispatcher, errors } from 'undici'
 import { noteUnsent } from '../policies/errors.ts'
 import { type Headers, throwLater } from './call-state.ts'
 import { channels } from './diagnostics.ts'
-import { streamError } from './failures.ts'
+import { isOfTls, streamError } from './failures.ts'
 import { holdUntilGone } from './held-session.ts'
 import { LeftoverUpload } from './leftover-upload.ts'
 import { OutgoingCall } from './outgoing-call.ts'
@@ -269,7 +269,7 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
     if (
       lost &&
       !this.answered &&
-      (session.answered || this.losses === 0) &&
+      (session.answered || (this.losses === 0 && !isOfTls(session.error))) &&
       session.goawayCode !== enhanceYourCalm &&
       this.body === null &&
       isIdempotent(this.opts) &&
@@ -296,7 +296,7 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
     this.unlink(null)
     this.pump?.stop(error)
     this.pump = null
-    this.pool.waiting.addFirst(this)
+    this.pool.waiting.addInTurn(this)
     owner.requireHttp1()
     session.settled()
   }

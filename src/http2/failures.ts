@@ -20,6 +20,12 @@ export function streamError(code: number): Error {
   })
 }
 
+/** Whether TLS ended the connection, as with an alert about a certificate: another one would end in the same way. */
+export function isOfTls(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' && /^ERR_(SSL|TLS)_/.test(code)
+}
+
 /** The session is over. */
 export function sessionError(message: string, socket: Socket | null, cause?: unknown): Error {
   const error = new errors.SocketError(

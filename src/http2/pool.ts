@@ -131,7 +131,8 @@ export class SessionPool {
     for (let at = 0; at < sessions.length; at++) {
       const session = sessions[at] as PooledSession
       if (session.open >= session.limit) continue
-      if (!session.socket.destroyed) return session
+      // One that never answered may have been turned down by TLS: its calls are told why.
+      if (!session.socket.destroyed || !session.answered) return session
       // node:http2 learns of it a turn later, and until then takes requests that go nowhere.
       session.retire()
       at--

@@ -86,7 +86,7 @@ export class PooledSession implements TimerEntry {
   private readonly idle: Alarm
   private readonly age: Alarm | null
   private goodbye: Alarm | null = null
-  private error: Error | null = null
+  error: Error | null = null
   private refed = true
   private pinged = false
   private interval: number
