@@ -16,14 +16,6 @@ function bearer(token: () => string): Layer {
     }
 }
 
-let issued = 0
-const api = compose(
-  createAgent(),
-  retry(),
-  bearer(() => `token-${++issued}`),
-)
-// #endregion
-
 type Headers = Parameters<ReturnType<Layer>>[0]['headers']
 type Pair = readonly [name: string, value: string | readonly string[] | undefined]
 
@@ -34,6 +26,14 @@ function flat(headers: Headers): string[] {
   const pairs = Symbol.iterator in headers ? (headers as Iterable<Pair>) : Object.entries(headers)
   return [...pairs].flatMap(([name, values]) => [values ?? []].flat().flatMap((value) => [name, `${value}`]))
 }
+
+let issued = 0
+const api = compose(
+  createAgent(),
+  retry(),
+  bearer(() => `token-${++issued}`),
+)
+// #endregion
 
 const { statusCode, body } = await request(url, { dispatcher: api, headers: { accept: 'application/json' } })
 console.log(`in compose: ${statusCode}, ${issued} tokens for its attempts`)

@@ -16,7 +16,7 @@ import { type TracingOptions, tracing } from './tracing/tracing.ts'
 export interface StandardOptions {
   /** @default {} */
   readonly tracing?: TracingOptions | false
-  /** Off unless a logger is given, so that a kit nobody set up writes nothing.
+  /** Off unless options are given, so that a kit nobody set up writes nothing.
    * @default false */
   readonly logging?: LoggingOptions | false
   /** One judgement for all parts; see `classify()`.
@@ -74,7 +74,7 @@ function part<T>(given: T | false | undefined, make: (options?: T) => Layer): La
 }
 
 /**
- * The ready-made chain, for `compose(createAgent(), standard())`. From the outermost: tracing, logging (where a logger is
+ * The ready-made chain, for `compose(createAgent(), standard())`. From the outermost: tracing, logging (where options are
  * given), deadline, retry, circuit breaker, bulkhead, attempt timeout, body timeout.
  *
  * @throws RangeError, TypeError for options that are out of range, naming the part.

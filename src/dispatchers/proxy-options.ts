@@ -72,7 +72,11 @@ function fromOptions(options: ProxyOptions): FindProxy {
   const { noProxy: direct = '' } = options
   if (typeof direct !== 'string')
     throw new TypeError(`createAgent: proxy.noProxy must be a string, got ${typeof direct}`)
-  const proxy = proxyAt('proxy.url', options.url, options)
+  const url: unknown = options.url
+  if (typeof url !== 'string' && !(url instanceof URL)) {
+    throw new TypeError(`createAgent: proxy.url must be a string or a URL, got ${typeof url}`)
+  }
+  const proxy = proxyAt('proxy.url', url, options)
   const isDirect = readNoProxy(direct)
   return (url) => (isDirect(url) ? null : proxy)
 }

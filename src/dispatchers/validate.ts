@@ -192,9 +192,28 @@ export function bodyProblem(body: unknown, name: string): string | null {
   return `${name} must be a string, bytes, a Blob, undici's FormData, URLSearchParams, a stream, an iterable of bytes or a function that makes one of these, got ${show(body)}`
 }
 
+const callOptions = ['idempotent', 'urlTemplate']
+
+// A mark that is misspelt would be no mark, and nobody would know.
+function resilienceProblem(resilience: unknown): string | null {
+  if (typeof resilience !== 'object' || resilience === null) {
+    return `resilience must be an object of options, got ${show(resilience)}`
+  }
+  for (const name of Object.keys(resilience)) {
+    if (!callOptions.includes(name)) {
+      return `resilience: unknown option ${show(name)}; known are ${callOptions.join(', ')}`
+    }
+  }
+  return null
+}
+
 function checkRest(opts: Dispatcher.DispatchOptions): string | null {
   const { headersTimeout, bodyTimeout, reset, expectContinue, upgrade, typeOfService } = opts
-  const { servername } = opts as { servername?: unknown }
+  const { servername, resilience } = opts as { servername?: unknown; resilience?: unknown }
+  if (resilience !== undefined) {
+    const problem = resilienceProblem(resilience)
+    if (problem !== null) return problem
+  }
   if (headersTimeout != null && !(Number.isFinite(headersTimeout) && headersTimeout >= 0)) {
     return `headersTimeout must be a number of milliseconds of at least 0, got ${show(headersTimeout)}`
   }

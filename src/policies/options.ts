@@ -60,7 +60,9 @@ export function checkBoolean(option: string, value: unknown): boolean {
 /** Refuses anything but an object, and names of options that do not exist. */
 export function checkOptions(factory: string, options: unknown, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new TypeError(`${factory}: options must be an object, got ${show(options)}`)
+    // As compose(agent, retry) would have it: undici calls the factory with its dispatch function.
+    const shown = typeof options === 'function' ? `a function; in compose() write ${factory}()` : show(options)
+    throw new TypeError(`${factory}: options must be an object, got ${shown}`)
   }
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) {

@@ -129,6 +129,12 @@ describe('what is refused', () => {
     ['an upgrade with a line break', { upgrade: 'a\r\nb' }, /upgrade must be the name of a protocol/],
     ['a type of service', { typeOfService: 256 }, /typeOfService must be a whole number from 0 to 255, got 256/],
     ['a server name', { servername: 7 }, /servername must be a host name, got 7/],
+    [
+      'a misspelt mark',
+      { resilience: { idempotnt: true } },
+      /unknown option "idempotnt"; known are idempotent, urlTemplate/,
+    ],
+    ['marks of text', { resilience: 'x' }, /resilience must be an object of options, got "x"/],
     ['redirections', { maxRedirections: 2 }, /put undici's redirect interceptor into the chain/],
   ])('21: %s', (_name, given, message) => {
     expect(check(given)).toBeInstanceOf(InvalidRequestError)

@@ -226,7 +226,7 @@ describe('the variables', () => {
     )
     expect(() => createAgent({ proxy: false })).not.toThrow()
     expect(() => createAgent({ connect: () => {} })).not.toThrow()
-    for (const proxy of ['http://', true, 7, { url: 'ftp://a' }, { url: 'http://a', uri: 'b' }]) {
+    for (const proxy of ['http://', true, 7, {}, { url: 5 }, { url: 'ftp://a' }, { url: 'http://a', uri: 'b' }]) {
       expect(() => createAgent({ proxy: proxy as never })).toThrow(/^createAgent: proxy/)
     }
     expect(() => createAgent({ proxy: 'http://a', connect: () => {} })).toThrow(/two ways/)

@@ -97,7 +97,7 @@ describe('checkOptions', () => {
     [5, '5'],
     ['x', '"x"'],
     [[], 'an array'],
-    [function retry() {}, 'function retry'],
+    [function edge() {}, 'a function; in compose() write retry()'],
   ])('refuses %o', (value, shown) => {
     expect(() => checkOptions('retry', value, [])).toThrow(
       new TypeError(`retry: options must be an object, got ${shown}`),
