@@ -366,7 +366,7 @@ describe('what compose is given', () => {
     [
       'a factory that nobody called',
       () => compose(ground, retry as never),
-      /retry: options must be an object, got function/,
+      /retry: options must be an object, got a function; in compose\(\) write retry\(\)/,
     ],
   ])('%s is refused', (_name, make, message) => {
     expect(make).toThrow(TypeError)
