@@ -2,6 +2,7 @@ import { constants } from 'node:buffer'
 import { Dispatcher, errors, type Pool } from 'undici'
 import { type AgentOptions, readOptions } from './agent-options.ts'
 import { assertHandler } from './assert-handler.ts'
+import { assertCallback, settleWith } from './callbacks.ts'
 import { ConnectionBudget } from './connection-budget.ts'
 import { connectorOf } from './connector.ts'
 import { Origin, type OriginContext } from './origin.ts'
@@ -9,8 +10,6 @@ import type { OriginStats } from './origin-stats.ts'
 
 export { type AgentOptions, agentDefaults } from './agent-options.ts'
 export type { OriginStats } from './origin-stats.ts'
-
-type Done = (error: Error | null, data: null) => void
 
 /** Beyond as many origins, those without a connection are forgotten. */
 const fewOrigins = 1000
@@ -200,23 +199,6 @@ function urlOf(given: unknown): URL {
   }
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') throw new errors.InvalidArgumentError('invalid url')
   return url
-}
-
-function assertCallback(callback: unknown): void {
-  if (callback !== undefined && typeof callback !== 'function') {
-    throw new errors.InvalidArgumentError('invalid callback')
-  }
-}
-
-function settleWith(promise: Promise<void>, callback: (() => void) | undefined): Promise<void> | undefined {
-  if (callback === undefined) return promise
-  const done = callback as unknown as Done
-  // Not from the promise's own callbacks, where an error that `done` throws would be a rejection.
-  promise.then(
-    () => queueMicrotask(() => done(null, null)),
-    (error: Error) => queueMicrotask(() => done(error, null)),
-  )
-  return undefined
 }
 
 /**

@@ -2,6 +2,7 @@ import { Agent, BalancedPool, Client, Dispatcher, errors, Pool } from 'undici'
 import { PoolAgent } from './agent.ts'
 import { assertHandler } from './assert-handler.ts'
 import type { CallKeeper, KeptCall, Stage } from './call-plan.ts'
+import { assertCallback, settleWith } from './callbacks.ts'
 import { type ChainBuilder, type ChainPart, chainPartOf } from './chain-part.ts'
 import { checkChain } from './check-chain.ts'
 import { isOverEdge, markOverEdge } from './edge.ts'
@@ -281,23 +282,6 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
     call.nextCall = null
     if (this.first === null) this.onIdle?.()
   }
-}
-
-function assertCallback(callback: unknown): void {
-  if (callback !== undefined && typeof callback !== 'function') {
-    throw new errors.InvalidArgumentError(`callback must be a function, got ${kindOf(callback)}`)
-  }
-}
-
-function settleWith(promise: Promise<void>, callback: (() => void) | undefined): Promise<void> | undefined {
-  if (callback === undefined) return promise
-  const done = callback as (error: Error | null, data: null) => void
-  // Not from the promise's own callbacks, where an error that `done` throws would be a rejection.
-  promise.then(
-    () => queueMicrotask(() => done(null, null)),
-    (error: Error) => queueMicrotask(() => done(error, null)),
-  )
-  return undefined
 }
 
 const listenerMethods = [

@@ -98,10 +98,10 @@ export class FusedCall
       try {
         answer = stage.acquire(this as unknown as CallScope, this as unknown as GuardedCall)
       } catch (error) {
-        return this.apart().edge.goOnRefused(error)
+        return this.apart().edge.refused(error)
       }
       if (answer === null || answer === undefined) continue
-      if (isWaiting(answer)) return this.apart().edge.goOnInQueue(answer)
+      if (isWaiting(answer)) return this.apart().edge.queue(answer)
       if (this.permit === null) this.permit = answer
       else this.secondPermit = answer
     }

@@ -75,16 +75,6 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     this.settled = settled
   }
 
-  /** Goes on with the answer of the last stage that was asked: a place in a queue. */
-  goOnInQueue(waiting: Waiting | PromiseLike<Permit | null>): boolean {
-    return this.queue(waiting)
-  }
-
-  /** Goes on with the answer of the last stage that was asked: a refusal. */
-  goOnRefused(error: unknown): boolean {
-    return this.refused(error)
-  }
-
   /** Goes on with the stage after those already passed; hands the request on when there is none left. */
   enter(): boolean {
     const { stages, attemptTimers, bodyTimers } = this.plan
@@ -148,7 +138,8 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     this.timers?.add(this, this.scope.exchange.now())
   }
 
-  private refused(error: unknown): boolean {
+  /** Ends the call with the refusal of the last stage that was asked. */
+  refused(error: unknown): boolean {
     const outcome = this.scope.refuse(error)
     this.settleAll(outcome)
     try {
@@ -159,7 +150,8 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     return true
   }
 
-  private queue(waiting: Waiting | PromiseLike<Permit | null>): boolean {
+  /** Waits for what the last stage that was asked will answer. */
+  queue(waiting: Waiting | PromiseLike<Permit | null>): boolean {
     this.waiting = waiting
     this.waitingSince = this.scope.exchange.now()
     if (this.context === null) this.start({})

@@ -1,6 +1,7 @@
 // Options are checked once, when a layer is made, so that a wrong one is told before anything is sent.
 
-function show(value: unknown): string {
+/** A value as an error names it. */
+export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
