@@ -3,6 +3,7 @@
 import { type ClientHttp2Session, connect } from 'node:http2'
 import { createAgent } from 'roundtripper'
 import { Agent, type Dispatcher } from 'undici'
+import { answerRounds } from './answer-rounds.ts'
 import type { Round, RoundResult } from './client.ts'
 
 export type Transport = 'raw' | 'undici' | 'ours'
@@ -93,17 +94,4 @@ async function round({ calls }: Round): Promise<RoundResult> {
   return { cpu: (user + system) / made, rate: (made / (performance.now() - started)) * 1000 }
 }
 
-process.on('message', (message: Round | 'end') => {
-  if (message === 'end') {
-    close().then(() => process.exit(0))
-  } else {
-    round(message).then(
-      (result) => process.send?.(result),
-      (error) => {
-        console.error(error)
-        process.exit(1)
-      },
-    )
-  }
-})
-process.send?.('ready')
+answerRounds(round, close)

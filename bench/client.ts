@@ -3,6 +3,7 @@ import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentele
 import { compose, createAgent, standard } from 'roundtripper'
 import { startTracing } from 'roundtripper/tracing'
 import { Agent, type Dispatcher, request } from 'undici'
+import { answerRounds } from './answer-rounds.ts'
 
 /** What is measured: bare `undici.request`, the standard chain, and both with one span a call. */
 export type ClientVariant = 'bare' | 'chain' | 'handSpan' | 'tracedChain'
@@ -104,17 +105,4 @@ async function round({ calls }: Round): Promise<RoundResult> {
   return { cpu: (user + system) / made, rate: (made / (performance.now() - started)) * 1000 }
 }
 
-process.on('message', (message: Round | 'end') => {
-  if (message === 'end') {
-    Promise.all([dispatcher.close(), telemetry?.shutdown()]).then(() => process.exit(0))
-  } else {
-    round(message).then(
-      (result) => process.send?.(result),
-      (error) => {
-        console.error(error)
-        process.exit(1)
-      },
-    )
-  }
-})
-process.send?.('ready')
+answerRounds(round, () => Promise.all([dispatcher.close(), telemetry?.shutdown()]))
