@@ -22,6 +22,7 @@ export type { Layer } from './dispatchers/relay.ts'
 export { replayDefaults } from './dispatchers/replay.ts'
 export { type RetryOptions, retry, retryDefaults } from './dispatchers/retry.ts'
 export { createFetch, type KitFetch, type KitRequestInit } from './fetch/create-fetch.ts'
+export { delegatedCalls } from './fetch/delegated.ts'
 export {
   defaultFetchAllConcurrency,
   type FetchAllOptions,

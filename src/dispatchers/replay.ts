@@ -32,9 +32,22 @@ function isWebStream(body: object): body is ReadableStream<unknown> {
   return typeof (body as { getReader?: unknown }).getReader === 'function'
 }
 
+/** A body that gives its bytes anew to whoever iterates it, in a form that every dispatcher knows. */
+export class ReusableBody implements AsyncIterable<Uint8Array> {
+  private readonly open: () => ReadableStream<Uint8Array>
+
+  constructor(open: () => ReadableStream<Uint8Array>) {
+    this.open = open
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return this.open()[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
+  }
+}
+
 /** Whether a body gives its bytes only once: a stream, a generator, any async iterable. */
 function isOneShot(body: unknown): body is Source {
-  if (typeof body !== 'object' || body === null) return false
+  if (typeof body !== 'object' || body === null || body instanceof ReusableBody) return false
   if (ArrayBuffer.isView(body) || types.isAnyArrayBuffer(body)) return false
   if (isNodeStream(body) || isWebStream(body)) return true
   // Blob and FormData are known by how they are read, so that those of every realm and package count.

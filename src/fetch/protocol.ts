@@ -1,11 +1,6 @@
+import { Response as UndiciResponse } from 'undici'
+import { getResponseState } from 'undici/lib/web/fetch/response.js'
 import { type Protocol, protocolOfHeaders } from '../dispatchers/protocol.ts'
-
-const protocols = new WeakMap<object, Protocol>()
-
-/** Notes what the last hop of a call spoke. */
-export function noteProtocol(response: object, protocol: Protocol | undefined): void {
-  if (protocol !== undefined) protocols.set(response, protocol)
-}
 
 /**
  * The protocol a response came over: `'2'`, `'1.1'` (any HTTP/1), or `undefined` where it is not known.
@@ -15,5 +10,6 @@ export function noteProtocol(response: object, protocol: Protocol | undefined): 
  * none; through `undici.request` straight on a MockAgent, with no layer of the kit between, they read as `'1.1'`.
  */
 export function protocolOf(response: Response | { readonly headers: unknown }): Protocol | undefined {
-  return protocols.get(response) ?? protocolOfHeaders(response.headers)
+  if (response instanceof UndiciResponse) return getResponseState(response).protocol as Protocol | undefined
+  return protocolOfHeaders(response.headers)
 }

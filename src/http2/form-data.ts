@@ -13,9 +13,15 @@ function crlf(text: string): string {
   return text.replace(/\r\n|\r|\n/g, '\r\n')
 }
 
+function newBoundary(): string {
+  return `----formdata-undici-0${randomBytes(6).toString('hex').slice(1)}`
+}
+
 /** A form as one Blob, which knows its length and can be read more than once, and the content type with its boundary. */
-export function encodeForm(form: FormData): { readonly blob: Blob; readonly contentType: string } {
-  const boundary = `----formdata-undici-0${randomBytes(6).toString('hex').slice(1)}`
+export function encodeForm(
+  form: FormData,
+  boundary = newBoundary(),
+): { readonly blob: Blob; readonly contentType: string } {
   const head = `--${boundary}\r\nContent-Disposition: form-data`
   const parts: (Buffer | Blob)[] = []
   for (const [name, value] of form) {

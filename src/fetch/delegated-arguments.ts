@@ -1,36 +1,5 @@
-import { type Dispatcher, FormData, Request, type RequestInfo, type RequestInit } from 'undici'
-
-// The members of RequestInit. They are read by name, because an init may be any object: also a Request, whose members
-// are getters of its prototype, which a spread would lose.
-const members = [
-  'body',
-  'cache',
-  'credentials',
-  'dispatcher',
-  'duplex',
-  'headers',
-  'integrity',
-  'keepalive',
-  'method',
-  'mode',
-  'priority',
-  'redirect',
-  'referrer',
-  'referrerPolicy',
-  'signal',
-  'window',
-] as const
-
-type Members = { [name in (typeof members)[number]]?: unknown }
-
-function readMembers(init: object): Members {
-  const read: Members = {}
-  for (const name of members) {
-    const value = (init as Members)[name]
-    if (value !== undefined) read[name] = value
-  }
-  return read
-}
+import { FormData, Request, type RequestInfo, type RequestInit } from 'undici'
+import { type Members, readMembers } from './request.ts'
 
 function isTagged(value: unknown, tag: string): value is Record<string, unknown> {
   return (
@@ -60,8 +29,6 @@ function copyForm(form: FormData): FormData {
 export interface FetchArguments {
   readonly input: RequestInfo
   readonly init: RequestInit
-  /** The dispatcher the caller gave for this one call. */
-  readonly dispatcher: Dispatcher | undefined
   /** The form to send, if it is a copy that only this call holds. */
   readonly form: FormData | undefined
 }
@@ -70,8 +37,8 @@ export interface FetchArguments {
  * Makes of whatever a caller gives to fetch what undici's fetch understands. undici knows only its own classes: Node's
  * own FormData it sends as "[object FormData]", Node's own Request it takes for a URL.
  */
-export function fetchArguments(input: unknown, givenInit: object | null | undefined): FetchArguments {
-  const { dispatcher, ...given } = givenInit ? readMembers(givenInit) : ({} as Members)
+export function fetchArguments(input: unknown, members: Members): FetchArguments {
+  const { dispatcher: _dispatcher, ...given } = members
   const isEmpty = Object.keys(given).length === 0
   let url = input
   let init: Members = given
@@ -99,7 +66,6 @@ export function fetchArguments(input: unknown, givenInit: object | null | undefi
   return {
     input: url as RequestInfo,
     init: init as RequestInit,
-    dispatcher: dispatcher as Dispatcher | undefined,
     form,
   }
 }

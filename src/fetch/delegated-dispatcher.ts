@@ -2,7 +2,6 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher, FormData } from 'undici'
 import type { CallOptions } from '../dispatchers/exchange.ts'
-import { type Protocol, protocolOfHead } from '../dispatchers/protocol.ts'
 
 // undici reads a Blob whole into memory before it sends it; a bigger one is better streamed, at the price that it can
 // be sent only once (or recorded by the retry layer as it goes).
@@ -18,14 +17,12 @@ type MaybeMock = Dispatcher & { readonly isMockActive?: boolean }
 
 /**
  * What undici's fetch takes for its dispatcher during one call: gives the bytes of a body, where they are known, in
- * place of the one-shot generator that undici's fetch makes even of a string, and notes the protocol.
+ * place of the one-shot generator that undici's fetch makes even of a string.
  */
 export class CallDispatcher {
   // A dispatcher that says this is given each hop's body as the caller gave it, and beside it the generator. So undici
   // itself decides on which hop of a redirect the body belongs, and a body inside a Request is known as well.
   readonly isMockActive = true
-  /** What the last hop spoke. */
-  protocol: Protocol | undefined = undefined
   readonly #target: MaybeMock
   readonly #form: FormData | undefined
   readonly #options: CallOptions | undefined
@@ -37,7 +34,7 @@ export class CallDispatcher {
   }
 
   dispatch(options: FetchDispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const watched = new HeadWatcher(handler, this)
+    const watched = new HeadWatcher(handler)
     // A MockAgent matches on the body as it was given, whatever it is.
     if (this.#target.isMockActive) return this.#target.dispatch(options, watched)
     const { __mockAgentBodyForDispatch: generator, ...rest } = options
@@ -56,12 +53,10 @@ export class CallDispatcher {
 
 class HeadWatcher implements Dispatcher.DispatchHandler {
   readonly #handler: Dispatcher.DispatchHandler
-  readonly #call: CallDispatcher
   #headSeen = false
 
-  constructor(handler: Dispatcher.DispatchHandler, call: CallDispatcher) {
+  constructor(handler: Dispatcher.DispatchHandler) {
     this.#handler = handler
-    this.#call = call
   }
 
   onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {
@@ -87,7 +82,6 @@ class HeadWatcher implements Dispatcher.DispatchHandler {
     headers: IncomingHttpHeaders,
     message?: string,
   ): void {
-    this.#call.protocol = protocolOfHead(controller, headers)
     this.#headSeen = status >= 200
     this.#handler.onResponseStart?.(controller, status, headers, message)
   }

@@ -1,0 +1,208 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Dispatcher, Response } from 'undici'
+import { type Protocol, protocolOfHead } from '../dispatchers/protocol.ts'
+import { link } from './abort-links.ts'
+import { readCodings } from './content-decoder.ts'
+import { asError, IncomingBody, terminated, unreadLimit } from './incoming-body.ts'
+import { followRedirect, isRedirect } from './redirect.ts'
+import type { FetchRequest } from './request.ts'
+import { writeHead } from './request-head.ts'
+import { makeResponse } from './response.ts'
+import { LazyHeadersList } from './response-headers.ts'
+
+type Controller = Dispatcher.DispatchController
+type Resolve = (response: Response) => void
+type Reject = (error: unknown) => void
+
+const misdirected = 421
+const proxyAuthenticationRequired = 407
+
+/** The error of a call that came to no response head, as undici gives it. */
+export function fetchFailed(cause: unknown): TypeError {
+  return new TypeError('fetch failed', { cause: cause instanceof Error ? cause : new Error(String(cause)) })
+}
+
+/**
+ * One hop of a call: what is dispatched once, and after that the body of its response. A redirect makes another; the
+ * object holds no Response.
+ */
+export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler {
+  private request: FetchRequest | null
+  private resolve: Resolve | null
+  private reject: Reject | null
+  private readonly dispatcher: Dispatcher
+  private readonly isSecondTry: boolean
+  // The response is not wanted: a redirect's, or one that can have no body.
+  private isDumped = false
+  private dumped = 0
+  private gaveUp = false
+
+  constructor(request: FetchRequest, dispatcher: Dispatcher, resolve: Resolve, reject: Reject, isSecondTry = false) {
+    super()
+    this.request = request
+    this.dispatcher = dispatcher
+    this.resolve = resolve
+    this.reject = reject
+    this.isSecondTry = isSecondTry
+  }
+
+  /** Sends the request. */
+  start(): void {
+    const request = this.request as FetchRequest
+    const { url, method, body, signal, resilience } = request
+    if (signal !== null) {
+      this.signal = signal
+      link(signal, this)
+    }
+    const { origin, search } = url
+    // A question mark with nothing after it is part of the URL, though no part of its search.
+    const isBareQuery = search === '' && url.href.charCodeAt(url.href.length - url.hash.length - 1) === 63
+    const path = isBareQuery ? `${url.pathname}?` : url.pathname + search
+    const headers = writeHead(request, origin)
+    const payload = body === null ? null : this.isMock ? body.given : body.payload
+    const opts = { origin, path, method, headers, body: payload } as Dispatcher.DispatchOptions
+    if (resilience !== undefined) (opts as { resilience?: object }).resilience = resilience
+    try {
+      this.dispatcher.dispatch(opts, this)
+    } catch (error) {
+      this.onResponseError(null, error as Error)
+    }
+  }
+
+  private get isMock(): boolean {
+    return (this.dispatcher as { isMockActive?: boolean }).isMockActive === true
+  }
+
+  onRequestStart(controller: Controller): void {
+    if (this.hasFailed) controller.abort(asError(this.failure))
+    else this.controller = controller
+  }
+
+  onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders, message?: string): void {
+    const { request } = this
+    if (status < 200 || request === null) return
+    this.controller = controller
+    if (isRedirect(status) && request.redirect !== 'manual') this.redirect(request, status, headers, message)
+    else if (status === misdirected && !this.isSecondTry && (request.body === null || request.body.isReplayable)) {
+      this.goOn(request, true)
+    } else if (status === proxyAuthenticationRequired) {
+      this.refuse(new Error(request.noWindow ? undefined : 'proxy authentication required'))
+    } else {
+      this.respond(request, controller, status, headers, message)
+    }
+  }
+
+  private redirect(
+    request: FetchRequest,
+    status: number,
+    headers: IncomingHttpHeaders,
+    message: string | undefined,
+  ): void {
+    try {
+      if (request.redirect === 'error') throw new Error('unexpected redirect')
+      if (followRedirect(request, status, headers)) this.goOn(request, false)
+      else this.respond(request, this.controller as Controller, status, headers, message)
+    } catch (error) {
+      this.refuse(error)
+    }
+  }
+
+  /** Another hop takes the call over; what is left of this response is let run out. */
+  private goOn(request: FetchRequest, isSecondTry: boolean): void {
+    const { resolve, reject, dispatcher } = this
+    this.letGo()
+    this.settled()
+    this.isDumped = true
+    if (request.body?.again !== undefined) request.body = request.body.again()
+    new FetchHop(request, dispatcher, resolve as Resolve, reject as Reject, isSecondTry).start()
+  }
+
+  /** The response is an error by the standard. */
+  private refuse(error: unknown): void {
+    const { controller, reject } = this
+    this.settled()
+    this.fail(error)
+    reject?.(fetchFailed(error))
+    controller?.abort(asError(error))
+  }
+
+  private settled(): void {
+    this.request = null
+    this.resolve = null
+    this.reject = null
+  }
+
+  private respond(
+    request: FetchRequest,
+    controller: Controller,
+    status: number,
+    headers: IncomingHttpHeaders,
+    message: string | undefined,
+  ): void {
+    const { resolve } = this
+    const { method, tainting } = request
+    const protocol = protocolOfHead(controller, headers)
+    const hasBody = method !== 'HEAD' && status !== 204 && status !== 205 && status !== 304
+    if (hasBody) {
+      try {
+        this.codings = readCodings(headers['content-encoding'])
+      } catch (error) {
+        this.refuse(error)
+        return
+      }
+    }
+    const isOpaque = tainting === 'opaque'
+    this.isDumped = !hasBody || isOpaque
+    if (this.isDumped) this.letGo()
+    const response = makeResponse({
+      type: tainting,
+      status: isOpaque ? 0 : status,
+      statusText: isOpaque ? '' : (message ?? ''),
+      urls: isOpaque ? [] : request.urls,
+      headers: new LazyHeadersList(headers),
+      body: this.isDumped ? null : this,
+      protocol: protocol as Protocol | undefined,
+      isWatched: this.signal !== null || !(Number(headers['content-length']) <= unreadLimit),
+    })
+    this.settled()
+    resolve?.(response)
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (!this.isDumped) {
+      this.receive(chunk)
+      return
+    }
+    this.dumped += chunk.byteLength
+    if (this.dumped > unreadLimit && !this.gaveUp) {
+      this.gaveUp = true
+      controller.abort(new DOMException('The rest of a response that nobody wants was left', 'AbortError'))
+    }
+  }
+
+  onResponseEnd(): void {
+    if (this.isDumped) this.controller = null
+    else if (this.request === null) this.arrive()
+  }
+
+  onResponseError(_controller: Controller | null, error: Error): void {
+    const { reject } = this
+    if (reject !== null) {
+      this.settled()
+      this.fail(error)
+      reject(fetchFailed(error))
+    } else if (!this.isDumped && !this.hasArrived) {
+      this.fail(terminated(error))
+    }
+    this.controller = null
+  }
+
+  override giveUp(reason: unknown): void {
+    const { reject } = this
+    if (reject !== null) {
+      this.settled()
+      reject(reason)
+    }
+    super.giveUp(reason)
+  }
+}

@@ -1,0 +1,267 @@
+import type { Dispatcher } from 'undici'
+import { type Abortable, unlink } from './abort-links.ts'
+import { ContentDecoder, type DecodedSink, decodeSmall, type readCodings } from './content-decoder.ts'
+
+/** Makes of a whole body what a method of Response gives. */
+export type Convert = (bytes: Buffer) => unknown
+
+/** A body as stream: told of what comes, asks for more. */
+export interface StreamSink {
+  /** Asked for more and not given it yet. */
+  readonly isHungry: boolean
+  give(chunk: Buffer): void
+  end(): void
+  fail(error: unknown): void
+}
+
+/** Bytes that wait for a reader before the sender is held back. */
+export const unreadLimit = 64 * 1024
+
+const nothing = Buffer.alloc(0)
+
+interface Consumer {
+  readonly convert: Convert
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** The error of a body that breaks after its head, as undici gives it. */
+export function terminated(cause: unknown): TypeError {
+  return new TypeError('terminated', cause instanceof Error || cause instanceof DOMException ? { cause } : undefined)
+}
+
+/**
+ * A response body between the transport and whoever reads it. Nothing but the chunks is kept until somebody asks: a
+ * stream costs as much as a whole call, and most bodies are read as text or JSON.
+ *
+ * It does not know the Response it belongs to, so that one that is dropped can be collected.
+ */
+export class IncomingBody implements Abortable, DecodedSink {
+  /** Has been read from, or is being read. */
+  used = false
+  /** All has come, decoded where it has to be. */
+  ended = false
+  /** Set with the first of its errors. */
+  hasFailed = false
+  failure: unknown = undefined
+  signal: AbortSignal | null = null
+  protected controller: Dispatcher.DispatchController | null = null
+  protected codings: ReturnType<typeof readCodings> = null
+  private chunk: Buffer | null = null
+  private more: Buffer[] | null = null
+  private size = 0
+  private received = 0
+  private consumer: Consumer | null = null
+  private stream: StreamSink | null = null
+  private decoder: ContentDecoder | null = null
+  /** The transport has given all; a decoder may still be at work. */
+  protected hasArrived = false
+  private held = false
+
+  /** Somebody has asked for it as a stream. */
+  get isStreamed(): boolean {
+    return this.stream !== null
+  }
+
+  /** A piece has come from the transport. */
+  protected receive(chunk: Buffer): void {
+    if (this.hasFailed || chunk.byteLength === 0) return
+    this.received += chunk.byteLength
+    if (this.decoder === null) this.accept(chunk)
+    else if (!this.decoder.write(chunk)) this.hold()
+  }
+
+  /** The transport has given all. */
+  protected arrive(): void {
+    if (this.hasFailed || this.hasArrived) return
+    this.hasArrived = true
+    this.controller = null
+    if (this.decoder !== null) this.decoder.end()
+    // A body of no bytes is none, whatever its coding.
+    else if (this.codings === null || this.received === 0) this.finish()
+  }
+
+  private accept(chunk: Buffer): void {
+    if (this.stream?.isHungry) {
+      this.stream.give(chunk)
+      return
+    }
+    if (this.chunk === null) this.chunk = chunk
+    else if (this.more === null) this.more = [chunk]
+    else this.more.push(chunk)
+    this.size += chunk.byteLength
+    if (this.size > unreadLimit && this.consumer === null) this.hold()
+  }
+
+  private finish(): void {
+    this.codings = null
+    this.ended = true
+    const { consumer, stream } = this
+    if (consumer !== null) {
+      this.consumer = null
+      this.settle(consumer)
+    } else if (stream?.isHungry) {
+      stream.end()
+      this.letGo()
+    }
+  }
+
+  private settle({ convert, resolve, reject }: Consumer): void {
+    try {
+      resolve(convert(this.take()))
+    } catch (error) {
+      reject(error)
+    }
+    this.letGo()
+  }
+
+  /** All bytes so far. */
+  private take(): Buffer {
+    const { chunk, more, size } = this
+    this.drop()
+    if (chunk === null) return nothing
+    return more === null ? chunk : Buffer.concat([chunk, ...more], size)
+  }
+
+  private drop(): void {
+    this.chunk = null
+    this.more = null
+    this.size = 0
+  }
+
+  // Nobody needs it any more: the call no longer ends with its signal.
+  protected letGo(): void {
+    if (this.signal === null) return
+    unlink(this.signal, this)
+    this.signal = null
+  }
+
+  /** Reads all and gives it converted: text, JSON and so on, without a stream. */
+  consume(convert: Convert): Promise<unknown> {
+    this.used = true
+    if (this.hasFailed) return Promise.reject(this.failure)
+    if (this.codings !== null) this.decode()
+    if (!this.ended) {
+      return new Promise((resolve, reject) => {
+        this.consumer = { convert, resolve, reject }
+        this.release()
+      })
+    }
+    this.letGo()
+    try {
+      return Promise.resolve(convert(this.take()))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** From now on the body is a stream's. */
+  openStream(stream: StreamSink): void {
+    this.stream = stream
+    if (this.codings !== null && !this.hasFailed) this.decode()
+  }
+
+  /** The stream has room for a piece. Returns one if there is any; tells the stream of an end. */
+  pull(stream: StreamSink): Buffer | null {
+    const { chunk } = this
+    if (chunk !== null) {
+      this.chunk = this.more?.shift() ?? null
+      if (this.more?.length === 0) this.more = null
+      this.size -= chunk.byteLength
+      if (this.size < unreadLimit) this.release()
+      return chunk
+    }
+    if (this.ended) {
+      stream.end()
+      this.letGo()
+    } else {
+      this.release()
+    }
+    return null
+  }
+
+  private hold(): void {
+    if (this.size > unreadLimit) this.decoder?.pause()
+    if (this.held) return
+    this.held = true
+    this.controller?.pause()
+  }
+
+  private release(): void {
+    if (!this.held) return
+    this.held = false
+    this.decoder?.resume()
+    this.controller?.resume()
+  }
+
+  private decode(): void {
+    const codings = this.codings as NonNullable<typeof this.codings>
+    if (this.hasArrived) {
+      const input = this.take()
+      const decoded = decodeSmall(codings, input)
+      if (decoded !== null) {
+        this.codings = null
+        if (decoded.byteLength > 0) this.accept(decoded)
+        this.finish()
+        return
+      }
+      this.accept(input)
+    }
+    const { chunk, more } = this
+    this.drop()
+    this.codings = null
+    this.decoder = new ContentDecoder(codings, this)
+    if (chunk !== null) this.decoder.write(chunk)
+    if (more !== null) for (const one of more) this.decoder.write(one)
+    if (this.hasArrived) this.decoder.end()
+  }
+
+  decoded(chunk: Buffer): void {
+    if (!this.hasFailed && chunk.byteLength > 0) this.accept(chunk)
+  }
+
+  decodedAll(): void {
+    if (!this.hasFailed && !this.ended) this.finish()
+  }
+
+  decodingFailed(error: Error): void {
+    const { controller } = this
+    this.fail(terminated(error))
+    controller?.abort(error)
+  }
+
+  decoderDrained(): void {
+    if (this.size <= unreadLimit) this.release()
+  }
+
+  /** It broke, or was given up: what came is lost, and whoever reads is told. */
+  fail(error: unknown): void {
+    if (this.hasFailed) return
+    this.hasFailed = true
+    this.failure = error
+    this.controller = null
+    this.drop()
+    this.decoder?.destroy()
+    this.letGo()
+    this.consumer?.reject(error)
+    this.consumer = null
+    this.stream?.fail(error)
+  }
+
+  giveUp(reason: unknown): void {
+    const { controller } = this
+    this.fail(reason)
+    controller?.abort(asError(reason))
+  }
+
+  /** Nobody will read it: the Response, or its stream, was collected or cancelled. */
+  discard(reason?: unknown): void {
+    this.stream = null
+    this.giveUp(reason ?? new DOMException('The response body was dropped', 'AbortError'))
+  }
+}
+
+/** A transport takes an Error; a signal's reason may be anything. */
+export function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new DOMException(String(reason), 'AbortError')
+}
