@@ -49,7 +49,7 @@ export interface KitRequestInit extends globalThis.RequestInit {
 export function createFetch(dispatcher: Dispatcher): KitFetch {
   const bound = checkDispatcher('createFetch: dispatcher', dispatcher)
 
-  return async function fetch(input: unknown, init: unknown = undefined): Promise<Response> {
+  async function fetch(input: unknown, init: unknown = undefined): Promise<Response> {
     if (init !== null && init !== undefined && typeof init !== 'object' && typeof init !== 'function') {
       return delegateInvalid(input, init)
     }
@@ -67,6 +67,11 @@ export function createFetch(dispatcher: Dispatcher): KitFetch {
       throw error
     }
   }
+
+  // Libraries ask a fetch for its classes, to find out whether it understands those that are global (openai's SDK before an
+  // upload): it does, whichever they are.
+  Object.defineProperty(fetch, 'Response', { configurable: true, get: () => globalThis.Response })
+  return fetch
 }
 
 function send(request: FetchRequest, dispatcher: Dispatcher): Promise<UndiciResponse> {

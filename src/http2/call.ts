@@ -28,6 +28,8 @@ const most = {
   lost: 3,
   /** After the server never took it: its GOAWAY said so, or nothing was sent. */
   neverTaken: 16,
+  /** Bytes of an answer without a length that a reset with NO_ERROR cuts off, and does not end: one frame. */
+  cutByNoError: 16_384,
 } as const
 
 function isIdempotent({ method, idempotent }: Dispatcher.DispatchOptions): boolean {
@@ -163,8 +165,19 @@ export class Http2Call extends OutgoingCall implements StreamOwner {
 
   onStreamClose(): void {
     if (this.over) return
+    if (this.endedByReset()) this.sawEof = true
     if (this.sawEof && this.headed) this.onStreamEnd()
     else this.gone()
+  }
+
+  // Node's own servers send RST_STREAM(NO_ERROR) in the place of END_STREAM where an answer does not go out at once and its
+  // request was not read. With a length it is plain whether all is there. Without one, NO_ERROR says that the server
+  // meant it so, except after so little that it would have gone out with its END_STREAM: that was cut off.
+  private endedByReset(): boolean {
+    if (this.sawEof || !this.headed || this.stream?.rstCode !== 0 || this.session?.isLost !== false) return false
+    let came = this.received
+    if (this.chunks !== null) for (const chunk of this.chunks) came += chunk.length
+    return this.expected >= 0 ? came === this.expected : came > most.cutByNoError
   }
 
   private heard(): void {

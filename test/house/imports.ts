@@ -25,7 +25,10 @@ const rooms: ReadonlyMap<string, Room> = new Map([
   ['src/dispatchers/', { uses: ['src/policies/', 'src/http2/'], never: openTelemetry }],
   ['src/tracing/', { uses: ['src/policies/', 'src/dispatchers/'], never: nothing }],
   ['src/standard.ts', { uses: ['src/policies/', 'src/dispatchers/', 'src/tracing/'], never: openTelemetry }],
-  ['src/fetch/', { uses: ['src/policies/', 'src/http2/', 'src/dispatchers/', 'src/standard.ts'], never: openTelemetry }],
+  [
+    'src/fetch/',
+    { uses: ['src/policies/', 'src/http2/', 'src/dispatchers/', 'src/standard.ts'], never: openTelemetry },
+  ],
   ['src/testing/', { uses: ['src/policies/options.ts'], never: openTelemetry }],
   ['src/index.ts', { uses: ['src/'], never: nothing }],
 ])

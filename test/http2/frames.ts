@@ -88,9 +88,12 @@ export class FrameConnection {
     this.send(4, 0, 0, payload)
   }
 
-  /** A head of status 200, and nothing else in it. */
-  head(stream: number, end = false): void {
-    this.send(1, 4 | (end ? 1 : 0), stream, Buffer.from([0x88]))
+  /** A head of status 200, and nothing else in it but perhaps a length. */
+  head(stream: number, end = false, contentLength?: number): void {
+    const length = contentLength === undefined ? '' : `${contentLength}`
+    // HPACK: `:status: 200`, and content-length (28 of the static table) as a literal.
+    const field = length === '' ? [] : [0x0f, 0x0d, length.length, ...Buffer.from(length)]
+    this.send(1, 4 | (end ? 1 : 0), stream, Buffer.from([0x88, ...field]))
   }
 
   data(stream: number, text: string, end = false): void {
