@@ -76,6 +76,8 @@ export function createFetch(dispatcher: Dispatcher): KitFetch {
 
 function send(request: FetchRequest, dispatcher: Dispatcher): Promise<UndiciResponse> {
   return new Promise((resolve, reject) => {
-    new FetchHop(request, dispatcher, resolve, reject).start()
+    const hop = new FetchHop(request, dispatcher, resolve, reject)
+    hop.listen()
+    hop.send()
   })
 }

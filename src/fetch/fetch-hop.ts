@@ -1,11 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher, Response } from 'undici'
-import { type Protocol, protocolOfHead } from '../dispatchers/protocol.ts'
+import { protocolOfHead } from '../dispatchers/protocol.ts'
+import { lane, type TimerEntry } from '../policies/clock.ts'
 import { link } from './abort-links.ts'
 import { readCodings } from './content-decoder.ts'
 import { asError, IncomingBody, terminated, unreadLimit } from './incoming-body.ts'
 import { followRedirect, isRedirect } from './redirect.ts'
 import type { FetchRequest } from './request.ts'
+import { cancelBody } from './request-body.ts'
 import { writeHead } from './request-head.ts'
 import { makeResponse } from './response.ts'
 import { LazyHeadersList } from './response-headers.ts'
@@ -13,6 +15,12 @@ import { LazyHeadersList } from './response-headers.ts'
 type Controller = Dispatcher.DispatchController
 type Resolve = (response: Response) => void
 type Reject = (error: unknown) => void
+type DispatchOptions = Dispatcher.DispatchOptions & { resilience?: object }
+
+const questionMark = 63
+
+// Milliseconds. A redirect's body comes with its head, or nearly so; whatever takes longer is not waited for.
+const longestDrain = 100
 
 const misdirected = 421
 const proxyAuthenticationRequired = 407
@@ -35,7 +43,9 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
   // The response is not wanted: a redirect's, or one that can have no body.
   private isDumped = false
   private dumped = 0
-  private gaveUp = false
+  private isLeft = false
+  // The hop that follows, once what is left of this response has run out.
+  private next: FetchHop | null = null
 
   constructor(request: FetchRequest, dispatcher: Dispatcher, resolve: Resolve, reject: Reject, isSecondTry = false) {
     super()
@@ -46,27 +56,37 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
     this.isSecondTry = isSecondTry
   }
 
+  /** Begins to listen to the call's signal. */
+  listen(): void {
+    const { signal } = this.request as FetchRequest
+    if (signal === null) return
+    this.signal = signal
+    link(signal, this)
+  }
+
   /** Sends the request. */
-  start(): void {
-    const request = this.request as FetchRequest
-    const { url, method, body, signal, resilience } = request
-    if (signal !== null) {
-      this.signal = signal
-      link(signal, this)
-    }
-    const { origin, search } = url
-    // A question mark with nothing after it is part of the URL, though no part of its search.
-    const isBareQuery = search === '' && url.href.charCodeAt(url.href.length - url.hash.length - 1) === 63
-    const path = isBareQuery ? `${url.pathname}?` : url.pathname + search
-    const headers = writeHead(request, origin)
-    const payload = body === null ? null : this.isMock ? body.given : body.payload
-    const opts = { origin, path, method, headers, body: payload } as Dispatcher.DispatchOptions
-    if (resilience !== undefined) (opts as { resilience?: object }).resilience = resilience
+  send(): void {
+    const { request } = this
+    // It was given up while the hop before ran out.
+    if (request === null) return
     try {
-      this.dispatcher.dispatch(opts, this)
+      this.dispatcher.dispatch(this.optionsOf(request), this)
     } catch (error) {
       this.onResponseError(null, error as Error)
     }
+  }
+
+  private optionsOf(request: FetchRequest): Dispatcher.DispatchOptions {
+    const { url, method, body, resilience } = request
+    const { origin, search } = url
+    // A question mark with nothing after it is part of the URL, though no part of its search.
+    const isBareQuery = search === '' && url.href.charCodeAt(url.href.length - url.hash.length - 1) === questionMark
+    const path = isBareQuery ? `${url.pathname}?` : url.pathname + search
+    const headers = writeHead(request, origin)
+    const payload = body === null ? null : this.isMock ? body.given : body.payload
+    const opts = { origin, path, method, headers, body: payload } as DispatchOptions
+    if (resilience !== undefined) opts.resilience = resilience
+    return opts
   }
 
   private get isMock(): boolean {
@@ -107,14 +127,33 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
     }
   }
 
-  /** Another hop takes the call over; what is left of this response is let run out. */
+  /**
+   * Another hop takes the call over as soon as what is left of this response has run out, so that its connection and its
+   * place in every limit are free for it.
+   */
   private goOn(request: FetchRequest, isSecondTry: boolean): void {
     const { resolve, reject, dispatcher } = this
     this.letGo()
     this.settled()
     this.isDumped = true
     if (request.body?.again !== undefined) request.body = request.body.again()
-    new FetchHop(request, dispatcher, resolve as Resolve, reject as Reject, isSecondTry).start()
+    this.next = new FetchHop(request, dispatcher, resolve as Resolve, reject as Reject, isSecondTry)
+    this.next.listen()
+    lane(longestDrain).add(new DrainTimer(this))
+  }
+
+  private ranOut(): void {
+    this.controller = null
+    const { next } = this
+    this.next = null
+    next?.send()
+  }
+
+  /** Leaves what has not come of a response that nobody wants. */
+  leave(): void {
+    if (this.isLeft) return
+    this.isLeft = true
+    this.controller?.abort(new DOMException('The rest of a response that nobody wants was left', 'AbortError'))
   }
 
   /** The response is an error by the standard. */
@@ -161,48 +200,64 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
       urls: isOpaque ? [] : request.urls,
       headers: new LazyHeadersList(headers),
       body: this.isDumped ? null : this,
-      protocol: protocol as Protocol | undefined,
+      protocol,
       isWatched: this.signal !== null || !(Number(headers['content-length']) <= unreadLimit),
     })
     this.settled()
     resolve?.(response)
   }
 
-  onResponseData(controller: Controller, chunk: Buffer): void {
+  onResponseData(_controller: Controller, chunk: Buffer): void {
     if (!this.isDumped) {
       this.receive(chunk)
       return
     }
     this.dumped += chunk.byteLength
-    if (this.dumped > unreadLimit && !this.gaveUp) {
-      this.gaveUp = true
-      controller.abort(new DOMException('The rest of a response that nobody wants was left', 'AbortError'))
-    }
+    if (this.dumped > unreadLimit) this.leave()
   }
 
   onResponseEnd(): void {
-    if (this.isDumped) this.controller = null
+    if (this.isDumped) this.ranOut()
     else if (this.request === null) this.arrive()
   }
 
   onResponseError(_controller: Controller | null, error: Error): void {
     const { reject } = this
-    if (reject !== null) {
+    if (this.isDumped) {
+      this.ranOut()
+    } else if (reject !== null) {
       this.settled()
       this.fail(error)
       reject(fetchFailed(error))
-    } else if (!this.isDumped && !this.hasArrived) {
+    } else if (!this.hasArrived) {
       this.fail(terminated(error))
     }
     this.controller = null
   }
 
   override giveUp(reason: unknown): void {
-    const { reject } = this
+    const { reject, request, controller } = this
     if (reject !== null) {
       this.settled()
       reject(reason)
+      // Nobody has begun to read it, and nobody will.
+      if (controller === null && request !== null) cancelBody(request.body, reason)
     }
     super.giveUp(reason)
+  }
+}
+
+class DrainTimer implements TimerEntry {
+  timerAt = 0
+  timerNext: TimerEntry | null = null
+  timerPrev: TimerEntry | null = null
+  private readonly hop: FetchHop
+
+  constructor(hop: FetchHop) {
+    this.hop = hop
+  }
+
+  onTimer(): void {
+    this.hop.leave()
   }
 }

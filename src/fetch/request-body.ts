@@ -111,3 +111,11 @@ export function readBodyOfRequest(source: unknown, stream: Stream, length: numbe
   const body = readBody(source ?? stream)
   return body === null ? null : { ...body, contentType: null }
 }
+
+/** Tells the source of a body that nobody has read from that nobody will. */
+export function cancelBody(body: OutgoingBody | null, reason: unknown): void {
+  if (body === null || body.isReplayable) return
+  const stream = body.payload as Stream | AsyncIterable<unknown>
+  const closing = stream instanceof ReadableStream ? stream.cancel(reason) : stream[Symbol.asyncIterator]().return?.()
+  closing?.then(undefined, () => undefined)
+}
