@@ -38,7 +38,7 @@ export function readCodings(header: string | string[] | undefined): Coding[] | n
   if (header === undefined || header === '') return null
   const given = String(header).toLowerCase().split(',')
   if (given.length > mostCodings) {
-    throw new Error(`the response has ${given.length} content-encodings, of which at most ${mostCodings} are decoded`)
+    throw new Error(`too many content-encodings in response: ${given.length}, maximum allowed is ${mostCodings}`)
   }
   const codings: Coding[] = []
   for (const one of given) {

@@ -106,7 +106,8 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
     else if (status === misdirected && !this.isSecondTry && (request.body === null || request.body.isReplayable)) {
       this.goOn(request, true)
     } else if (status === proxyAuthenticationRequired) {
-      this.refuse(new Error(request.noWindow ? undefined : 'proxy authentication required'))
+      // There is nobody who could be asked for the proxy's password.
+      this.refuse(new Error())
     } else {
       this.respond(request, controller, status, headers, message)
     }
@@ -197,7 +198,7 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
       type: tainting,
       status: isOpaque ? 0 : status,
       statusText: isOpaque ? '' : (message ?? ''),
-      urls: isOpaque ? [] : request.urls,
+      urls: request.urls,
       headers: new LazyHeadersList(headers),
       body: this.isDumped ? null : this,
       protocol,

@@ -90,7 +90,7 @@ export class IncomingBody implements Abortable, DecodedSink {
     else if (this.more === null) this.more = [chunk]
     else this.more.push(chunk)
     this.size += chunk.byteLength
-    if (this.size > unreadLimit && this.consumer === null) this.hold()
+    if (this.isFull) this.hold()
   }
 
   private finish(): void {
@@ -180,8 +180,13 @@ export class IncomingBody implements Abortable, DecodedSink {
     return null
   }
 
+  // Whoever reads it whole takes whatever comes.
+  private get isFull(): boolean {
+    return this.size > unreadLimit && this.consumer === null
+  }
+
   private hold(): void {
-    if (this.size > unreadLimit) this.decoder?.pause()
+    if (this.isFull) this.decoder?.pause()
     if (this.held) return
     this.held = true
     this.controller?.pause()
@@ -231,7 +236,7 @@ export class IncomingBody implements Abortable, DecodedSink {
   }
 
   decoderDrained(): void {
-    if (this.size <= unreadLimit) this.release()
+    if (!this.isFull) this.release()
   }
 
   /** It broke, or was given up: what came is lost, and whoever reads is told. */

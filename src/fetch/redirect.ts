@@ -46,7 +46,8 @@ export function followRedirect(request: FetchRequest, status: number, headers: I
   request.redirects++
   if (to.username !== '' || to.password !== '') refuseCredentials(request)
   if (status !== 303 && request.body !== null && !request.body.isReplayable) {
-    throw new Error('the body is a stream, which cannot be sent a second time')
+    // A stream cannot be sent a second time. The standard's network error, and so undici's, has no words.
+    throw new Error()
   }
 
   const { method } = request

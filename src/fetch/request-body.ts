@@ -63,6 +63,8 @@ function isFormData(body: unknown): body is FormData {
 }
 
 function bytesOf(source: ArrayBuffer | ArrayBufferView): Uint8Array {
+  // What was handed to somebody else is empty, and cannot be looked at.
+  if (source.byteLength === 0) return Buffer.alloc(0)
   // A copy: the caller may go on writing into it while the call waits or is tried again.
   if (types.isArrayBuffer(source)) return Buffer.from(new Uint8Array(source))
   const { buffer, byteOffset, byteLength } = source as ArrayBufferView

@@ -102,8 +102,6 @@ export class FetchRequest {
   cache = 'default'
   referrer: string | URL = 'client'
   referrerPolicy = ''
-  /** `window` was given: there is nobody to ask for a proxy's password. */
-  noWindow = false
   signal: AbortSignal | null = null
   /** The dispatcher that a Request was made with. */
   dispatcher: Dispatcher | undefined = undefined
@@ -194,7 +192,6 @@ function fromRequest(input: Request): FetchRequest | null {
   request.cache = state.cache
   request.referrer = state.referrer
   request.referrerPolicy = state.referrerPolicy
-  request.noWindow = state.window === 'no-window'
   request.signal = input.signal
   request.dispatcher = getRequestDispatcher(input)
   if (state.body !== null) {
@@ -231,7 +228,6 @@ function applyInit(request: FetchRequest, given: Members, isRequest: boolean): b
     const value = given[name]
     if (value !== undefined && !(allowed[name] as readonly unknown[]).includes(value)) return false
   }
-  if ('window' in given) request.noWindow = true
   if (isRequest) {
     request.referrer = 'client'
     request.referrerPolicy = ''

@@ -40,7 +40,6 @@ declare module 'undici/lib/web/fetch/request.js' {
     readonly referrer: string | URL
     readonly referrerPolicy: string
     readonly integrity: string
-    readonly window: unknown
   }
 
   export function getRequestState(request: Request): RequestState
