@@ -8,11 +8,11 @@ export {
   bulkhead,
   bulkheadDefaults,
 } from './dispatchers/bulkhead.ts'
+export type { CallOptions } from './dispatchers/call-options.ts'
 export { type CircuitBreakerLayer, type CircuitView, circuitBreaker } from './dispatchers/circuit-breaker.ts'
 export { classify } from './dispatchers/classify.ts'
 export { type ChainDispatcher, compose, type Layers } from './dispatchers/compose.ts'
 export { deadline, defaultDeadline } from './dispatchers/deadline.ts'
-export type { CallOptions } from './dispatchers/exchange.ts'
 export { fromCockatiel } from './dispatchers/from-cockatiel.ts'
 export { guard } from './dispatchers/guard.ts'
 export { type CallRecord, type Logger, type LoggingOptions, logging, loggingDefaults } from './dispatchers/logging.ts'
@@ -55,7 +55,7 @@ export {
   ResilienceError,
 } from './policies/errors.ts'
 export type { Classifiable, Classify, Outcome, OutcomeKind, OutcomePhase } from './policies/outcome.ts'
-export type { ExchangeScope, Permit, Policy, Scope, Waiting } from './policies/policy.ts'
+export type { ExchangeScope, Permit, Policy, Priority, Scope, Waiting } from './policies/policy.ts'
 export type { RetryInfo, RetryRequest } from './policies/retry.ts'
 export { type StandardOptions, standard, standardDefaults } from './standard.ts'
 export { type TemplatedRequest, type TracingOptions, tracing, tracingDefaults } from './tracing/tracing.ts'

@@ -11,6 +11,8 @@ export const defaultAttemptTimeout = 10_000
  * The attempt fails with an `AttemptTimeoutError` (`ERR_ATTEMPT_TIMEOUT`), which a retry above may mend and a breaker
  * counts. Accurate to 20 ms, also while the connection is still being made.
  *
+ * A call's own `resilience: { attemptTimeout }` takes its place.
+ *
  * The clock itself runs in the edge, the innermost step of the chain: that is where the last permit is granted.
  *
  * @param duration milliseconds; default 10 000

@@ -47,6 +47,10 @@ export function checkUnreadBodyTimeout(layer: string, given: number | false | un
  * only to the head; beyond `limit` calls wait, first come first served, and beyond `queue` they are refused at once with
  * a `BulkheadFullError` (`ERR_BULKHEAD_FULL`). Place it below `retry()`, so that no slot is held during a backoff.
  *
+ * Calls with `resilience: { priority: 'critical' }` are served before those without, and these before sheddable ones.
+ * Where the queue is full, a call takes the place of the youngest one of the least important kind below its own, which is
+ * then refused.
+ *
  * @throws RangeError, TypeError for options that are out of range.
  */
 export function bulkhead(options: BulkheadOptions = {}): BulkheadLayer {

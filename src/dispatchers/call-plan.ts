@@ -45,7 +45,10 @@ export interface Stage {
   readonly bodyTimers?: TimerLane
   /** Bounds the call up to its head, from `acquire` on. */
   readonly deadlineTimers?: TimerLane
-  /** Of a call's scope it asks for no more than its origin, and what it returns is told of a head as one that succeeded. */
+  /**
+   * Of a call that it admits at once it asks for no more than its origin, and what it returns is told of a head as one that
+   * succeeded.
+   */
   readonly fuses?: boolean
   /** Until when it asks nothing of calls that begin: a time after `now`, or else it does ask. */
   idleUntil?(now: number): number

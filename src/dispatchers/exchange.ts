@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
-import type { TimerLane } from '../policies/clock.ts'
+import { lane, type TimerLane } from '../policies/clock.ts'
 import {
   type Classify,
   kindOfError,
@@ -12,19 +12,14 @@ import {
   statusOfError,
 } from '../policies/outcome.ts'
 import type { ExchangeScope, Scope } from '../policies/policy.ts'
+import { type CallOptions, callOptionsProblem, rankOf } from './call-options.ts'
 import type { Edge } from './edge.ts'
 import type { PeerInfo } from './peers.ts'
 
 /** The current scope travels on the dispatch options under this one key; it survives undici's own interceptors. */
 export const kScope: unique symbol = Symbol('roundtripper.scope')
 
-/** What a caller may say of one call: `undici.request(url, { dispatcher, resilience: { ... } })`. */
-export interface CallOptions {
-  /** The request may be repeated although its method is not idempotent. */
-  readonly idempotent?: boolean
-  /** The low-cardinality form of the URL's path (`/users/{id}`), for span names and `url.template`. */
-  readonly urlTemplate?: string
-}
+export type { CallOptions }
 
 /** Dispatch options as they are between two layers of the kit. */
 export interface ScopedOptions extends Dispatcher.DispatchOptions {
@@ -236,6 +231,11 @@ export class Exchange extends CallScope implements ExchangeScope {
   readonly method: string
   readonly path: string
   readonly query: Dispatcher.DispatchOptions['query']
+  readonly priority: number = rankOf()
+  /** What the caller gave for this call in place of what a `deadline()` says; `undefined`: nothing. */
+  readonly ownDeadline: CallOptions['deadline'] = undefined
+  /** The same in place of what an `attemptTimeout()` says. */
+  readonly ownAttemptTimeout: CallOptions['attemptTimeout'] = undefined
   attempts = 0
   deadlineAt = Number.POSITIVE_INFINITY
   backoffMs = 0
@@ -265,6 +265,14 @@ export class Exchange extends CallScope implements ExchangeScope {
     this.path = opts.path
     this.query = opts.query
     this.context = context ?? newContext()
+    const { resilience } = opts as ScopedOptions
+    // What is wrong with them, the check at the edge tells.
+    if (resilience === undefined || callOptionsProblem(resilience) !== null) return
+    const { attemptTimeout } = resilience
+    this.priority = rankOf(resilience.priority)
+    this.ownDeadline = resilience.deadline
+    this.ownAttemptTimeout = attemptTimeout
+    if (typeof attemptTimeout === 'number') this.attemptTimers = lane(attemptTimeout)
   }
 
   get exchange(): Exchange {

@@ -9,6 +9,7 @@ import type { Permit } from '../policies/policy.ts'
 import { type Answer, isWaiting, type KeptCall, settlePermit, tellPermit } from './call-plan.ts'
 import {
   type CallScope,
+  type Exchange,
   headKind,
   newContext,
   originOf,
@@ -139,6 +140,11 @@ export class FusedCall
 
   get callIsOver(): boolean {
     return this.ended || this.parts?.outer.scope.exchange.done === true
+  }
+
+  /** A stage that asks for the call is about to make it wait, or to refuse it. */
+  get exchange(): Exchange {
+    return this.apart().outer.scope.exchange
   }
 
   /** Somebody below is a chain of its own. */

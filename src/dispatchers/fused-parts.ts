@@ -3,12 +3,12 @@ import type { Dispatcher } from 'undici'
 import type { Outcome } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
 import type { Attempt } from './attempt.ts'
-import { RunningDeadline } from './deadline.ts'
 import { Edge } from './edge.ts'
 import { type CallScope, Exchange, type ScopedOptions } from './exchange.ts'
 import type { FusedPlan } from './fused-plan.ts'
 import { protocolOfHead } from './protocol.ts'
 import { RetriedCall } from './retried-call.ts'
+import { RunningDeadline } from './running-deadline.ts'
 
 /** What a fused call is taken apart into: the objects of every other chain. */
 export interface Parts {

@@ -58,7 +58,9 @@ export class FusedPlan {
   /** Whether one object can serve this call, as long as all goes well. */
   fits(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, now: number): boolean {
     if (now >= this.idleUntil && !this.isIdle(now)) return false
-    const { body, method, upgrade, origin } = opts as ScopedOptions
+    const { body, method, upgrade, origin, resilience } = opts as ScopedOptions
+    // The clocks of a fused call are those of its chain.
+    if (resilience?.deadline !== undefined || resilience?.attemptTimeout !== undefined) return false
     if (body !== null && body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body)) return false
     if (method === 'CONNECT' || upgrade || typeof origin !== 'string') return false
     if (handler.onRequestSent !== undefined || handler.onBodySent !== undefined) return false

@@ -17,6 +17,7 @@ import {
 import type { CallScope, ScopedOptions } from './exchange.ts'
 import { letGoOf, Relay } from './relay.ts'
 import { watchBody } from './replay.ts'
+import { RunningDeadline } from './running-deadline.ts'
 import { warnBodyUnread } from './unread-body.ts'
 
 const noPermits: never[] = []
@@ -62,6 +63,16 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     this.ownsExchange = owns
     this.permits = plan.stages.length === 0 ? noPermits : new Array(plan.stages.length)
     plan.keeper?.begun(this)
+    if (owns && typeof scope.exchange.ownDeadline === 'number')
+      this.permits = [this.startDeadline(scope.exchange.ownDeadline)]
+  }
+
+  // The whole call's, whatever layer is the first that it meets.
+  private startDeadline(duration: number): Permit {
+    const { exchange } = this.scope
+    exchange.deadlineAt = exchange.beganAt + duration
+    this.held = 1
+    return new RunningDeadline(this, lane(duration), exchange.beganAt)
   }
 
   /** Is from now on in the place of a fused call. */
@@ -81,7 +92,9 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     const { scope } = this
     // Where a foreign layer lies between two edges, the outer one's clock stops: the attempt is waiting for us now.
     if (scope.edge !== null) scope.edge.yieldTo(this)
-    if (attemptTimers !== null) scope.attemptTimers = shorter(scope.attemptTimers, attemptTimers)
+    if (attemptTimers !== null && scope.exchange.ownAttemptTimeout === undefined) {
+      scope.attemptTimers = shorter(scope.attemptTimers, attemptTimers)
+    }
     if (bodyTimers !== null) scope.bodyTimers = shorter(scope.bodyTimers, bodyTimers)
     while (this.admitted < stages.length) {
       const stage = stages[this.admitted++] as (typeof stages)[number]

@@ -4,10 +4,10 @@ import type { Outcome } from '../policies/outcome.ts'
 import type { RetryContext, RetryPolicy, RetryRefusal, RetryRequest } from '../policies/retry.ts'
 import { Attempt } from './attempt.ts'
 import type { CallPlan } from './call-plan.ts'
-import { failByDeadline } from './deadline.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
 import { eachHeader } from './headers.ts'
 import { RepeatingCall } from './repeating-call.ts'
+import { failByDeadline } from './running-deadline.ts'
 
 /** What all calls of one retry() share. */
 export interface RetryPlan {

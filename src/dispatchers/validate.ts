@@ -3,8 +3,10 @@ import { type ParsedUrlQueryInput, stringify } from 'node:querystring'
 import { types } from 'node:util'
 import { type Dispatcher, FormData } from 'undici'
 import { InvalidRequestError } from '../policies/errors.ts'
+import { callOptionsProblem } from './call-options.ts'
 import { eachHeader } from './headers.ts'
 import { redactPath } from './redact.ts'
+import { show } from './show.ts'
 
 // Why the kit checks what undici checks as well: undici does so inside a pool's new connection, and a request that is
 // refused there, the first one on a cold agent, leaves the pool waiting for a drain that never comes: every later call
@@ -61,13 +63,6 @@ function nameClass(name: unknown): NameClass | undefined {
   const found = classOf(name)
   knownNames.set(name, found)
   return found
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value)
-  if (typeof value === 'function') return 'a function'
-  if (value === null || typeof value !== 'object') return String(value)
-  return `an instance of ${value.constructor?.name ?? 'Object'}`
 }
 
 // Messages end up in logs and spans.
@@ -192,26 +187,11 @@ export function bodyProblem(body: unknown, name: string): string | null {
   return `${name} must be a string, bytes, a Blob, undici's FormData, URLSearchParams, a stream, an iterable of bytes or a function that makes one of these, got ${show(body)}`
 }
 
-const callOptions = ['idempotent', 'urlTemplate']
-
-// A mark that is misspelt would be no mark, and nobody would know.
-function resilienceProblem(resilience: unknown): string | null {
-  if (typeof resilience !== 'object' || resilience === null) {
-    return `resilience must be an object of options, got ${show(resilience)}`
-  }
-  for (const name of Object.keys(resilience)) {
-    if (!callOptions.includes(name)) {
-      return `resilience: unknown option ${show(name)}; known are ${callOptions.join(', ')}`
-    }
-  }
-  return null
-}
-
 function checkRest(opts: Dispatcher.DispatchOptions): string | null {
   const { headersTimeout, bodyTimeout, reset, expectContinue, upgrade, typeOfService } = opts
   const { servername, resilience } = opts as { servername?: unknown; resilience?: unknown }
   if (resilience !== undefined) {
-    const problem = resilienceProblem(resilience)
+    const problem = callOptionsProblem(resilience)
     if (problem !== null) return problem
   }
   if (headersTimeout != null && !(Number.isFinite(headersTimeout) && headersTimeout >= 0)) {

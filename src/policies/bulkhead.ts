@@ -1,7 +1,7 @@
 import { lane, type TimerEntry, type TimerLane } from './clock.ts'
 import { BulkheadFullError } from './errors.ts'
 import { checkDuration, checkNumber, checkOptions } from './options.ts'
-import type { Permit, Policy, Scope, Waiting } from './policy.ts'
+import { type Permit, type Policy, priorities, type Scope, type Waiting } from './policy.ts'
 
 // A semaphore of our own, because p-limit does not fit here. It frees a slot some microtasks after the call is over, so
 // that a retry over `bulkhead({ limit: 1, queue: 0 })` is now and then refused by the very slot it has just given back;
@@ -15,7 +15,7 @@ export interface BulkheadOptions {
    */
   readonly limit?: number
   /**
-   * How many calls may wait for a slot; the next one is refused.
+   * How many calls may wait for a slot; the next one is refused, or takes the place of a less important one.
    * @default 1024
    */
   readonly queue?: number
@@ -44,13 +44,15 @@ export function checkBulkhead(options: BulkheadOptions = {}): BulkheadSettings {
 }
 
 /**
- * At most `limit` calls at once, the next `queue` wait their turn, first come first served, and more are refused with a
- * {@link BulkheadFullError}. A slot is free the moment its call settles.
+ * At most `limit` calls at once, the next `queue` wait their turn, and more are refused with a {@link BulkheadFullError}.
+ * The more important a call, the sooner it is served; among equals, first come first served. Where the queue is full, a
+ * newcomer takes the place of the youngest waiter of the least important class below its own. A slot is free the moment
+ * its call settles.
  */
 export class Bulkhead implements Policy, Permit {
   readonly name = 'bulkhead'
   readonly settings: BulkheadSettings
-  readonly #waiters = new Waiters()
+  readonly #waiters = new Queue()
   readonly #lane: TimerLane | null
   #inUse = 0
 
@@ -82,14 +84,19 @@ export class Bulkhead implements Policy, Permit {
       this.#inUse++
       return this
     }
-    if (this.#waiters.size >= this.settings.queue) throw full(scope.origin, this.settings, 'is full')
-    const waiter = new Waiter(this, this.#waiters, this.#lane, scope.origin)
+    const { priority } = scope.exchange
+    if (this.#waiters.size >= this.settings.queue) {
+      const displaced = this.#waiters.lastBelow(priority)
+      if (displaced === null) throw full(scope.origin, this.settings, 'is full')
+      displaced.displace()
+    }
+    const waiter = new Waiter(this, this.#waiters, this.#lane, scope.origin, priority)
     this.#waiters.push(waiter)
     this.#lane?.add(waiter)
     return waiter
   }
 
-  /** Gives a slot back, or on to whoever has waited longest. */
+  /** Gives a slot back, or on to whoever is next. */
   settle(): void {
     const next = this.#waiters.shift()
     if (next === null) this.#inUse--
@@ -105,9 +112,10 @@ type WaiterState = 'waiting' | 'granted' | 'refused' | 'over'
 
 class Waiter implements Waiting, TimerEntry {
   readonly #bulkhead: Bulkhead
-  readonly #waiters: Waiters
+  readonly #waiters: Queue
   readonly #lane: TimerLane | null
   readonly #origin: string
+  readonly priority: number
   #state: WaiterState = 'waiting'
   #error: unknown = undefined
   #granted: ((permit: Permit | null) => void) | null = null
@@ -118,11 +126,12 @@ class Waiter implements Waiting, TimerEntry {
   timerNext: TimerEntry | null = null
   timerPrev: TimerEntry | null = null
 
-  constructor(bulkhead: Bulkhead, waiters: Waiters, queueLane: TimerLane | null, origin: string) {
+  constructor(bulkhead: Bulkhead, waiters: Queue, queueLane: TimerLane | null, origin: string, priority: number) {
     this.#bulkhead = bulkhead
     this.#waiters = waiters
     this.#lane = queueLane
     this.#origin = origin
+    this.priority = priority
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a place in a queue is awaited like a promise, without being one
@@ -150,6 +159,16 @@ class Waiter implements Waiting, TimerEntry {
     if (this.#granted !== null) this.#deliverSoon()
   }
 
+  /** A more important call takes this one's place in the queue. */
+  displace(): void {
+    this.#waiters.remove(this)
+    this.#lane?.remove(this)
+    this.#state = 'refused'
+    this.#error = full(this.#origin, this.#bulkhead.settings, 'is full, and a more important call took the place')
+    // Not on the stack of the call that took it.
+    if (this.#refused !== null) this.#deliverSoon()
+  }
+
   onTimer(): void {
     this.#waiters.remove(this)
     this.#state = 'refused'
@@ -173,35 +192,66 @@ class Waiter implements Waiting, TimerEntry {
   }
 }
 
-/** First come, first served; anyone can leave from the middle. */
-class Waiters {
+/** The more important first. */
+class Queue {
   size = 0
-  #first: Waiter | null = null
-  #last: Waiter | null = null
+  readonly #classes: readonly Waiters[] = priorities.map(() => new Waiters())
 
   push(waiter: Waiter): void {
-    const last = this.#last
-    waiter.previous = last
-    if (last === null) this.#first = waiter
-    else last.next = waiter
-    this.#last = waiter
+    this.#classOf(waiter).push(waiter)
     this.size++
   }
 
+  /** Whoever is next leaves the queue. */
   shift(): Waiter | null {
-    const first = this.#first
-    if (first !== null) this.remove(first)
-    return first
+    if (this.size === 0) return null
+    for (const { first } of this.#classes) {
+      if (first === null) continue
+      this.remove(first)
+      return first
+    }
+    return null
+  }
+
+  remove(waiter: Waiter): void {
+    this.#classOf(waiter).remove(waiter)
+    this.size--
+  }
+
+  /** Who came last of those that matter least, if they matter less than `priority`. */
+  lastBelow(priority: number): Waiter | null {
+    for (let at = this.#classes.length - 1; at > priority; at--) {
+      const { last } = this.#classes[at] as Waiters
+      if (last !== null) return last
+    }
+    return null
+  }
+
+  #classOf({ priority }: Waiter): Waiters {
+    return this.#classes[priority] as Waiters
+  }
+}
+
+/** First come, first served; anyone can leave from the middle. */
+class Waiters {
+  first: Waiter | null = null
+  last: Waiter | null = null
+
+  push(waiter: Waiter): void {
+    const { last } = this
+    waiter.previous = last
+    if (last === null) this.first = waiter
+    else last.next = waiter
+    this.last = waiter
   }
 
   remove(waiter: Waiter): void {
     const { next, previous } = waiter
-    if (previous === null) this.#first = next
+    if (previous === null) this.first = next
     else previous.next = next
-    if (next === null) this.#last = previous
+    if (next === null) this.last = previous
     else next.previous = previous
     waiter.next = null
     waiter.previous = null
-    this.size--
   }
 }

@@ -38,8 +38,8 @@ export function checkNumber(option: string, value: unknown, range: NumberRange):
   return value
 }
 
-// setTimeout fires at once beyond this.
-const longestTimer = 2 ** 31 - 1
+/** Milliseconds a timer can hold: beyond them setTimeout fires at once. */
+export const longestTimer = 2 ** 31 - 1
 
 /** A duration in milliseconds that a timer can hold. */
 export function checkDuration(option: string, value: unknown, min = 1): number {

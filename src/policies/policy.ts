@@ -64,10 +64,21 @@ export interface Scope {
   readonly signal: AbortSignal
 }
 
+/** How much a call may matter, the most important first. */
+export const priorities = Object.freeze(['critical', 'normal', 'sheddable'] as const)
+
+/** How much a call matters where not all can be served; what its caller gives as `resilience: { priority }`. */
+export type Priority = (typeof priorities)[number]
+
 /** The call: scope 0, and what all its attempts share. */
 export interface ExchangeScope extends Scope {
   readonly method: string
   readonly path: string
+  /**
+   * How much the call matters where not all can be served: 0 critical, 1 normal (unless its caller said otherwise), 2
+   * sheddable. A policy that lets calls wait takes lower numbers first, one that refuses some refuses higher ones first.
+   */
+  readonly priority: number
   /** How many attempts were begun. */
   attempts: number
   /** When the call's time is up, in milliseconds of `performance.now()`; `Infinity` without a deadline. */

@@ -2,6 +2,7 @@
 // Nobody must be able to tell: every case here runs through both, and what the caller sees has to be the same.
 import {
   bulkhead,
+  type CallOptions,
   circuitBreaker,
   classify,
   compose,
@@ -229,11 +230,17 @@ function servedBy(layers: readonly Layer[], opts: Options = {}): string | undefi
   return silent.handlers[0]?.constructor.name
 }
 
+/** Options of a call as its caller gives them; undici's types do not know them. */
+function withOptions(resilience: CallOptions): Options {
+  return { resilience } as Options
+}
+
 describe('what serves a call', () => {
   it('is one object in the standard chain, as long as nobody traces', () => {
     expect(servedBy(standard())).toBe('FusedCall')
     expect(servedBy(standard(), { method: 'PUT', body: 'x' })).toBe('FusedCall')
     expect(servedBy(standard({ circuitBreaker: false }))).toBe('FusedCall')
+    expect(servedBy(standard(), withOptions({ priority: 'sheddable', idempotent: true }))).toBe('FusedCall')
   })
 
   it('is an object for each part where somebody has an eye on attempts, or the body streams', () => {
@@ -246,6 +253,8 @@ describe('what serves a call', () => {
     expect(servedBy(standard({ retry: { retryOn: () => undefined } }))).toBe('Edge')
     expect(servedBy(standard(), { method: 'PUT', body: (async function* () {})() })).toBe('Edge')
     expect(servedBy(standard({ retry: false }))).toBe('Edge')
+    expect(servedBy(standard(), withOptions({ deadline: 500 }))).toBe('Edge')
+    expect(servedBy(standard(), withOptions({ attemptTimeout: false }))).toBe('Edge')
   })
 
   it('46: destroy() fails it at once, before and after its head', async () => {

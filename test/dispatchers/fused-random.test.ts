@@ -7,6 +7,7 @@ import { expect, it, onTestFinished, vi } from 'vitest'
 
 const origin = 'http://127.0.0.1'
 const statuses = [200, 200, 200, 204, 304, 302, 404, 429, 500, 503]
+const priorities = ['critical', 'normal', 'sheddable'] as const
 const methods = ['GET', 'GET', 'HEAD', 'POST', 'PUT'] as const
 
 type Draw = (below: number) => number
@@ -201,7 +202,10 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
     const consumer = new Consumer(`call ${number}`, draw, lines)
     consumers.push(consumer)
     const method = methods[draw(methods.length)] as Dispatcher.HttpMethod
-    chain.dispatch({ origin, path: `/${number}`, method, body: method.startsWith('P') ? 'body' : null }, consumer)
+    const body = method.startsWith('P') ? 'body' : null
+    const resilience = draw(2) === 0 ? { priority: priorities[draw(3)] } : undefined
+    const opts = { origin, path: `/${number}`, method, body, ...(resilience && { resilience }) }
+    chain.dispatch(opts, consumer)
     await settle(97)
   }
   for (let left = 10 + draw(50); left > 0; left--) {

@@ -132,8 +132,22 @@ describe('what is refused', () => {
     [
       'a misspelt mark',
       { resilience: { idempotnt: true } },
-      /unknown option "idempotnt"; known are idempotent, urlTemplate/,
+      /unknown option "idempotnt"; known are idempotent, urlTemplate, deadline, attemptTimeout, priority$/,
     ],
+    ['a mark that is no mark', { resilience: { idempotent: 'yes' } }, /idempotent must be true or false, got "yes"/],
+    ['a template', { resilience: { urlTemplate: 7 } }, /resilience: urlTemplate must be a string, got 7/],
+    ...[0, -5, 0.5, 2 ** 31, Number.POSITIVE_INFINITY, Number.NaN, '100', true, null, {}].flatMap((value) =>
+      ['deadline', 'attemptTimeout'].map((name): [string, object, RegExp] => [
+        `${name} ${value}`,
+        { resilience: { [name]: value } },
+        new RegExp(`resilience: ${name} must be a number of milliseconds from 1 to 2147483647, or false, got .+`),
+      ]),
+    ),
+    ...['urgent', 0, null, 'Critical'].map((priority): [string, object, RegExp] => [
+      `priority ${priority}`,
+      { resilience: { priority } },
+      /resilience: priority must be one of "critical", "normal", "sheddable", got .+/,
+    ]),
     ['marks of text', { resilience: 'x' }, /resilience must be an object of options, got "x"/],
     ['redirections', { maxRedirections: 2 }, /put undici's redirect interceptor into the chain/],
   ])('21: %s', (_name, given, message) => {

@@ -7,6 +7,9 @@ import { holds, microtasks, outcome, scope, thrownBy } from './fixtures.ts'
 
 const origin = 'https://a.test'
 const call = scope(origin)
+const critical = scope(origin, {}, 0)
+const sheddable = scope(origin, {}, 2)
+const byPriority = [critical, call, sheddable]
 const done = outcome('success')
 
 const isPermit = (got: Permit | Waiting): got is Permit => 'settle' in got
@@ -17,15 +20,15 @@ function admitted(bulkhead: Bulkhead): Permit {
   return got
 }
 
-function waiting(bulkhead: Bulkhead): Waiting {
-  const got = bulkhead.acquire(call)
+function waiting(bulkhead: Bulkhead, as = call): Waiting {
+  const got = bulkhead.acquire(as)
   if (isPermit(got)) throw new Error('was admitted')
   return got
 }
 
 /** Waits, and notes what came of it. */
-function follow(bulkhead: Bulkhead, name: string, log: string[]): { place: Waiting; permit: Permit | null } {
-  const followed: { place: Waiting; permit: Permit | null } = { place: waiting(bulkhead), permit: null }
+function follow(bulkhead: Bulkhead, name: string, log: string[], as = call): { place: Waiting; permit: Permit | null } {
+  const followed: { place: Waiting; permit: Permit | null } = { place: waiting(bulkhead, as), permit: null }
   followed.place.then(
     (permit) => {
       followed.permit = permit
@@ -189,6 +192,116 @@ describe('the queue', () => {
   })
 })
 
+describe('priorities', () => {
+  /** Fills the only slot, then the queue, one waiter for each name: `c`ritical, `n`ormal or `s`heddable, and a number. */
+  function queueOf(names: string, queue = 10) {
+    const bulkhead = new Bulkhead({ limit: 1, queue })
+    const log: string[] = []
+    const permit = admitted(bulkhead)
+    const places = new Map<string, Waiting>()
+    const join = (name: string) => {
+      const as = byPriority['cns'.indexOf(name[0] as string)] as typeof call
+      const { place } = follow(bulkhead, name, log, as)
+      places.set(name, place)
+    }
+    for (const name of names.split(' ')) join(name)
+    /** Serves whoever waits, one after the other. */
+    const serve = async () => {
+      log.length = 0
+      permit.settle(done, call)
+      while (bulkhead.inUse > 0) {
+        await microtasks()
+        bulkhead.settle()
+      }
+      return log.map((line) => line.split(' ')[0]).join(' ')
+    }
+    return { bulkhead, log, places, join, serve }
+  }
+
+  it('28: critical calls are served before normal ones, these before sheddable ones, each kind in its order', async () => {
+    const { serve } = queueOf('s1 n1 s2 c1 n2 c2')
+    expect(await serve()).toBe('c1 c2 n1 n2 s1 s2')
+  })
+
+  it('28: whoever leaves from the middle leaves the others in order', async () => {
+    const { bulkhead, places, join, serve } = queueOf('s1 n1 s2 n2 c1 s3')
+    for (const name of ['s2', 'n1', 'c1', 'n1']) places.get(name)!.cancel()
+    expect(bulkhead.queued).toBe(3)
+    join('n3')
+    expect(await serve()).toBe('n2 n3 s1 s3')
+  })
+
+  it('28: a free slot is taken at once, whatever the priority', () => {
+    const bulkhead = new Bulkhead({ limit: 2, queue: 0 })
+    expect(isPermit(bulkhead.acquire(sheddable))).toBe(true)
+    expect(isPermit(bulkhead.acquire(critical))).toBe(true)
+  })
+
+  it.each([
+    ['the youngest sheddable one', 's1 n1 s2 n2', 'c1', 's2', 'c1 n1 n2 s1'],
+    ['a sheddable one, by a normal one', 'n1 s1', 'n2', 's1', 'n1 n2'],
+    ['the youngest normal one where none is sheddable', 'n1 n2 c1', 'c2', 'n2', 'c1 c2 n1'],
+  ])('28: in a full queue a more important call displaces %s', async (_, names, newcomer, displaced, left) => {
+    const { bulkhead, log, join, serve } = queueOf(names, names.split(' ').length)
+    const before = bulkhead.queued
+    join(newcomer)
+    // Not on the stack of the call that took the place.
+    expect(log).toEqual([])
+    await microtasks()
+    expect(log).toEqual([
+      `${displaced} refused: the bulkhead of ${origin} is full, and a more important call took the place (limit 1, queue ${before})`,
+    ])
+    expect(bulkhead.queued).toBe(before)
+    expect(await serve()).toBe(left)
+  })
+
+  it.each([
+    ['n1 n2', 'n3'],
+    ['n1 c1', 's1'],
+    ['c1 c2', 'c3'],
+    ['s1 s2', 's3'],
+  ])('28: a queue of %s is full for %s', async (names, newcomer) => {
+    const { log, join, serve } = queueOf(names, 2)
+    expect(() => join(newcomer)).toThrow(BulkheadFullError)
+    await microtasks()
+    expect(log).toEqual([])
+    expect(await serve()).toBe(names.split(' ').sort().join(' '))
+  })
+
+  it('28: a call whose slot is on its way is not displaced', async () => {
+    const bulkhead = new Bulkhead({ limit: 1, queue: 1 })
+    const log: string[] = []
+    const permit = admitted(bulkhead)
+    follow(bulkhead, 's', log, sheddable)
+    permit.settle(done, call)
+    follow(bulkhead, 'c', log, critical)
+    expect(() => bulkhead.acquire(critical)).toThrow(BulkheadFullError)
+    await microtasks()
+    expect(log).toEqual(['s granted'])
+  })
+
+  it('28: who is displaced and gives up before it hears of it hears nothing', async () => {
+    const { bulkhead, log, places, join, serve } = queueOf('s1', 1)
+    join('c1')
+    places.get('s1')!.cancel()
+    await microtasks()
+    expect(log).toEqual([])
+    expect(bulkhead).toMatchObject({ inUse: 1, queued: 1 })
+    expect(await serve()).toBe('c1')
+  })
+
+  it('28: who is displaced hears of it also where it listens late, and its time in the queue is over', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    const bulkhead = new Bulkhead({ limit: 1, queue: 1, queueTimeout: 50 })
+    admitted(bulkhead)
+    const place = waiting(bulkhead, sheddable)
+    waiting(bulkhead, critical).cancel()
+    vi.advanceTimersByTime(100)
+    await expect(place as unknown as PromiseLike<Permit>).rejects.toThrow('a more important call took the place')
+    expect(bulkhead).toMatchObject({ inUse: 1, queued: 0 })
+  })
+})
+
 describe('queueTimeout', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
@@ -232,9 +345,9 @@ describe('queueTimeout', () => {
 })
 
 describe('against a model', () => {
-  it('47: never exceeds its limit, serves in order, refuses only when full, and gives every slot back', async () => {
+  it('28, 47: never exceeds its limit, serves in order, refuses only when full, and gives every slot back', async () => {
     const step = fc.oneof(
-      { weight: 4, arbitrary: fc.constant({ type: 'acquire' as const }) },
+      { weight: 4, arbitrary: fc.record({ type: fc.constant('acquire' as const), pick: fc.nat({ max: 2 }) }) },
       { weight: 3, arbitrary: fc.record({ type: fc.constant('settle' as const), pick: fc.nat() }) },
       { weight: 1, arbitrary: fc.record({ type: fc.constant('cancel' as const), pick: fc.nat() }) },
       { weight: 2, arbitrary: fc.constant({ type: 'deliver' as const }) },
@@ -249,25 +362,37 @@ describe('against a model', () => {
         const holding: number[] = []
         const coming: number[] = []
         const queued: number[] = []
+        const priorities = new Map<number, number>()
+        const priorityOf = (mine: number) => priorities.get(mine) as number
+        const displaced: number[] = []
+        const refused: number[] = []
         const places = new Map<number, Waiting>()
         const permits = new Map<number, Permit>()
         const granted: number[] = []
         let id = 0
+        // The sort is stable: among equals the first comes first.
+        const inOrder = () => queued.toSorted((a, b) => priorityOf(a) - priorityOf(b))
+        const take = (mine: number) => queued.splice(queued.indexOf(mine), 1)[0]!
         const free = () => {
-          const next = queued.shift()
-          if (next !== undefined) coming.push(next)
+          const [next] = inOrder()
+          if (next !== undefined) coming.push(take(next))
         }
         const pickFrom = (ids: number[], pick: number) => ids.splice(pick % ids.length, 1)[0]!
         for (const command of history) {
           if (command.type === 'acquire') {
             const mine = id++
+            const as = byPriority[command.pick] as typeof call
+            priorities.set(mine, command.pick)
+            const last = inOrder().at(-1)
+            const isFull = queued.length >= queue && (last === undefined || priorityOf(last) <= command.pick)
             if (holding.length + coming.length < limit) {
               permits.set(mine, admitted(bulkhead))
               holding.push(mine)
-            } else if (queued.length >= queue) {
-              expect(() => bulkhead.acquire(call)).toThrow(BulkheadFullError)
+            } else if (isFull) {
+              expect(() => bulkhead.acquire(as)).toThrow(BulkheadFullError)
             } else {
-              const place = waiting(bulkhead)
+              if (queued.length >= queue) displaced.push(take(last as number))
+              const place = waiting(bulkhead, as)
               places.set(mine, place)
               queued.push(mine)
               place.then(
@@ -275,7 +400,7 @@ describe('against a model', () => {
                   permits.set(mine, permit!)
                   granted.push(mine)
                 },
-                () => granted.push(Number.NaN),
+                () => refused.push(mine),
               )
             }
           } else if (command.type === 'settle' && holding.length > 0) {
@@ -285,14 +410,15 @@ describe('against a model', () => {
             const all = [...coming, ...queued]
             const leaving = pickFrom(all, command.pick)
             places.get(leaving)!.cancel()
-            if (coming.includes(leaving)) {
+            if (queued.includes(leaving)) {
+              take(leaving)
+            } else {
               coming.splice(coming.indexOf(leaving), 1)
               free()
-            } else {
-              queued.splice(queued.indexOf(leaving), 1)
             }
           } else if (command.type === 'deliver') {
             await microtasks()
+            expect(refused.splice(0)).toEqual(displaced.splice(0))
             expect(granted.splice(0)).toEqual(coming)
             holding.push(...coming.splice(0))
           }

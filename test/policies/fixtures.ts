@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import type { Outcome, OutcomeKind, OutcomePhase } from '../../src/policies/outcome.ts'
-import type { Scope } from '../../src/policies/policy.ts'
+import type { ExchangeScope, Scope } from '../../src/policies/policy.ts'
 
 // A history is as long as it says: short ones reach no state worth looking at.
 fc.configureGlobal({ defaultSizeToMaxWhenMaxSpecified: true })
@@ -41,9 +41,10 @@ export function outcome(kind: OutcomeKind, more: Partial<Outcome> = {}): Outcome
   }
 }
 
-/** A scope with what policies read; what they note goes into `notes`. */
-export function scope(origin = 'https://a.test', notes: Record<string, unknown> = {}): Scope {
-  const made: Omit<Scope, 'exchange'> = {
+/** A scope with what policies read; what they note goes into `notes`. Of the call it has the priority only. */
+export function scope(origin = 'https://a.test', notes: Record<string, unknown> = {}, priority = 1): Scope {
+  return {
+    exchange: { priority } as ExchangeScope,
     number: 1,
     origin,
     outcome: null,
@@ -58,7 +59,6 @@ export function scope(origin = 'https://a.test', notes: Record<string, unknown> 
     },
     signal: new AbortController().signal,
   }
-  return made as Scope
 }
 
 /** Checks a property, and prints the seed that repeats the run: `TEST_SEED=... vitest`. */
