@@ -1,4 +1,12 @@
-import { type ChainDispatcher, compose, createAgent, createFetch, type Layers, type RetryOptions } from 'roundtripper'
+import {
+  type CallOptions,
+  type ChainDispatcher,
+  compose,
+  createAgent,
+  createFetch,
+  type Layers,
+  type RetryOptions,
+} from 'roundtripper'
 import { type ServerOptions, startServer, type TestServer } from 'roundtripper/testing'
 import { type Dispatcher, request } from 'undici'
 import { onTestFinished, vi } from 'vitest'
@@ -55,7 +63,7 @@ export function stopClock(): { advance(milliseconds: number): Promise<void> } {
 export type CallInit = Omit<Partial<Dispatcher.RequestOptions>, 'body' | 'dispatcher'> & {
   readonly body?: unknown
   readonly idempotent?: boolean
-  readonly resilience?: { readonly idempotent?: boolean }
+  readonly resilience?: CallOptions
 }
 
 /** Sends a request; the body of the answer is still to be read. */
