@@ -266,8 +266,12 @@ export class Exchange extends CallScope implements ExchangeScope {
     this.query = opts.query
     this.context = context ?? newContext()
     const { resilience } = opts as ScopedOptions
-    // What is wrong with them, the check at the edge tells.
-    if (resilience === undefined || callOptionsProblem(resilience) !== null) return
+    if (resilience === undefined) return
+    if (callOptionsProblem(resilience) !== null) {
+      // The check at the edge refuses it, where logs and spans see it; until then it is in nobody's way.
+      this.priority = rankOf('sheddable')
+      return
+    }
     const { attemptTimeout } = resilience
     this.priority = rankOf(resilience.priority)
     this.ownDeadline = resilience.deadline

@@ -129,6 +129,27 @@ describe.each(protocols)('the bulkhead over $version', ({ protocol }) => {
     expect(server.requests.map(({ path }) => path)).toEqual(['/', '/a', '/b'])
   })
 
+  it('21, 28: a call with a wrong option displaces nobody, and is refused as such when its turn comes', async () => {
+    const server = await serve({ protocol })
+    const layer = bulkhead({ limit: 1, queue: 2 })
+    const chain = chainTo(server, layer)
+    const held = gate()
+    server.script('/', { hold: held.promise })
+    const running = call(chain, server.url('/'))
+    await server.until(() => server.count('/') === 1)
+    const sheddable = call(chain, server.url('/a'), { resilience: { priority: 'sheddable' } })
+    const wrong = errorOf(call(chain, server.url('/b'), { resilience: { deadline: 0 } }))
+    const urgent = { resilience: { priority: 'urgent' } } as object
+    expect(await errorOf(call(chain, server.url('/c'), urgent))).toBeInstanceOf(BulkheadFullError)
+    const critical = { resilience: { priority: 'critical', deadline: 0 } } as const
+    expect(await errorOf(call(chain, server.url('/d'), critical))).toBeInstanceOf(BulkheadFullError)
+    expect(slots(layer, server)).toEqual({ inUse: 1, queued: 2 })
+    held.open()
+    expect(await wrong).toMatchObject({ code: 'ERR_INVALID_REQUEST' })
+    await Promise.all([running, sheddable])
+    expect(server.requests.map(({ path }) => path)).toEqual(['/', '/a'])
+  })
+
   it('27: the queue is bounded in time', async () => {
     const server = await serve({ protocol })
     const layer = bulkhead({ limit: 1, queue: 5, queueTimeout: 20 })

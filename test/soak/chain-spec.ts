@@ -52,7 +52,7 @@ export interface ChainSpec {
   /** The share of calls that go to a server of HTTP/2. */
   readonly http2Share: number
   /** What of a response is sure to come to an end in time. */
-  readonly bounds: { readonly head: boolean; readonly body: boolean }
+  readonly bounds: { readonly body: boolean }
 }
 
 const shares: Readonly<Record<LayerName, number>> = {
@@ -129,7 +129,7 @@ export function drawChain(random: SeededRandom): ChainSpec {
     probes: random.integer(1, 2),
     allowH2,
     http2Share: allowH2 ? 0.56 : 0,
-    bounds: { head: has('attemptTimeout') || has('deadline'), body: has('bodyTimeout') },
+    bounds: { body: has('bodyTimeout') },
   }
 }
 

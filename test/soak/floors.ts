@@ -12,6 +12,7 @@ export interface Floor {
   readonly share: number
 }
 
+const callOptions = ['deadline', 'attemptTimeout', 'priority']
 const callerFaults = ['connection refused', 'request body fails', 'consumer throws', 'unread body', 'HEAD']
 
 /** What has to happen often enough. */
@@ -19,6 +20,7 @@ export const floors: readonly Floor[] = [
   { group: 'protocol', name: '1.1', share: 0.4 },
   { group: 'protocol', name: '2', share: 0.4 },
   { group: 'calls', name: 'with a body', share: 0.3 },
+  ...callOptions.map((name) => ({ group: 'option', name, share: 0.05 })),
   ...abortPhases.map((name) => ({ group: 'abort', name, share: 0.01 })),
   ...[...Object.keys(serverFaults), ...callerFaults].map((name) => ({ group: 'fault', name, share: 0.01 })),
 ]
@@ -38,7 +40,20 @@ export function belowFloors(tally: Tally): string[] {
   })
 }
 
-const groups = ['calls', 'way', 'form', 'ending', 'protocol', 'body', 'fault', 'abort', 'result', 'layer', 'held']
+const groups = [
+  'calls',
+  'way',
+  'form',
+  'ending',
+  'protocol',
+  'body',
+  'option',
+  'fault',
+  'abort',
+  'result',
+  'layer',
+  'held',
+]
 // Counted by chain, or as such, and not by call.
 const absolute = new Set(['form', 'ending', 'layer', 'held'])
 

@@ -1,3 +1,5 @@
+import type { CallOptions } from '../../src/index.ts'
+import { priorities } from '../../src/policies/policy.ts'
 import type { SeededRandom } from '../../src/testing/index.ts'
 import type { BodyKind } from './bodies.ts'
 import { failingBodies, soundBodies } from './bodies.ts'
@@ -27,6 +29,8 @@ export interface CallPlan {
   readonly arrivesWhole: boolean
   /** How the caller marks an unsafe request as one that may be repeated. */
   readonly mark: 'option' | 'header' | null
+  /** What the caller says of this call. */
+  readonly options: CallOptions
   readonly steps: readonly StepName[]
   /** Asks for an answer that caches keep. */
   readonly cacheable: boolean
@@ -115,9 +119,41 @@ function drawServer(random: SeededRandom, chain: ChainSpec, steps: readonly Step
   return steps.some((step) => sessionFaults.includes(step)) || random.chance(0.1) ? 'h2' : 'both'
 }
 
-function drawGiveUp(random: SeededRandom, chain: ChainSpec, abort: AbortPhase | null, unread: boolean): number {
+function drawTime(random: SeededRandom, from: number, to: number): number | false | undefined {
+  if (random.chance(0.6)) return undefined
+  return random.chance(0.2) ? false : random.integer(from, to)
+}
+
+function drawOptions(random: SeededRandom): CallOptions {
+  if (random.chance(0.7)) return {}
+  const deadline = drawTime(random, 120, 500)
+  const attemptTimeout = drawTime(random, 60, 200)
+  const priority = random.pick([undefined, ...priorities])
+  return {
+    ...(deadline !== undefined && { deadline }),
+    ...(attemptTimeout !== undefined && { attemptTimeout }),
+    ...(priority !== undefined && { priority }),
+  }
+}
+
+/** The times that hold for a call, in milliseconds; `null`: there is none. */
+export function timesOf(options: CallOptions, chain: ChainSpec) {
+  const deadline = options.deadline ?? (holds(chain, 'deadline') && chain.deadline)
+  const attemptTimeout = options.attemptTimeout ?? (holds(chain, 'attemptTimeout') && chain.attemptTimeout)
+  return { deadline: deadline || null, attemptTimeout: attemptTimeout || null }
+}
+
+function drawGiveUp(
+  random: SeededRandom,
+  chain: ChainSpec,
+  options: CallOptions,
+  abort: AbortPhase | null,
+  unread: boolean,
+): number {
   if (chain.form === 'single' && abort === null && !unread && random.chance(0.2)) return random.integer(1, 12)
-  return chain.bounds.head && chain.bounds.body ? 0 : 250
+  const { deadline, attemptTimeout } = timesOf(options, chain)
+  const isHeadBound = deadline !== null || attemptTimeout !== null
+  return isHeadBound && chain.bounds.body ? 0 : 250
 }
 
 /** A call by chance, fit for a chain. */
@@ -136,6 +172,7 @@ export function drawCall(random: SeededRandom, id: number, chain: ChainSpec): Ca
       }) ?? 'GET')
   const cacheable = method === 'GET' && abort === null && !unread && holds(chain, 'undici cache') && random.chance(0.3)
   const steps = drawSteps(random, abort, unread)
+  const options = drawOptions(random)
   const throws = way === 'dispatch' && abort === null && !unread && random.chance(0.06)
   return {
     id,
@@ -145,11 +182,12 @@ export function drawCall(random: SeededRandom, id: number, chain: ChainSpec): Ca
     body,
     arrivesWhole: !holds(chain, 'undici retry'),
     mark: method === 'POST' ? random.pick(['option', 'header', null, null] as const) : null,
+    options,
     steps: way === 'fetch' && streams(body) ? [...steps.filter((step) => step !== 'redirect'), 'ok'] : steps,
     cacheable,
     abort,
     abortAfter: random.integer(0, 2),
-    giveUp: drawGiveUp(random, chain, abort, unread),
+    giveUp: drawGiveUp(random, chain, options, abort, unread),
     unread: unread ? 2 * chain.unreadBodyTimeout : 0,
     throwsIn: throws ? random.pick(callbacks) : null,
   }

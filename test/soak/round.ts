@@ -132,6 +132,7 @@ export class Round {
     tally.add('result', name)
     if (plan.body !== null) tally.add('calls', 'with a body')
     if (plan.body !== null) tally.add('body', plan.body)
+    for (const option of Object.keys(plan.options)) tally.add('option', option)
     if (call.retried) tally.add('calls', 'retried')
     if (call.abortedIn !== null && name === 'SoakAbort') tally.add('abort', call.abortedIn)
     if (name === 'SoakBodyFailure') tally.add('fault', 'request body fails')

@@ -3,6 +3,7 @@ import type { Call } from './call.ts'
 import { type ChainSpec, holds } from './chain-spec.ts'
 import type { Result } from './consumer.ts'
 import { nameOfError, rootOf, SoakAbort } from './errors.ts'
+import { timesOf } from './plan.ts'
 import { lengthHeader, mark, repeated } from './steps.ts'
 
 function textOf({ body, headers, complete }: Result): string | undefined {
@@ -32,6 +33,23 @@ function checkBody(call: Call, result: Result): void {
   }
 }
 
+/** A call that took too long had a bound to keep; one of its own is told as it was given. */
+function checkTimes(call: Call, chain: ChainSpec, error: unknown): void {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: string }
+  const { options } = call.plan
+  const { deadline, attemptTimeout } = timesOf(options, chain)
+  const [bound, own] =
+    code === 'ERR_DEADLINE_EXCEEDED'
+      ? [deadline, options.deadline]
+      : code === 'ERR_ATTEMPT_TIMEOUT'
+        ? [attemptTimeout, options.attemptTimeout]
+        : [0, undefined]
+  if (bound === null) call.mistake(`${code} where there was no such bound: ${message}`)
+  if (own !== undefined && message?.includes(`within ${own} ms`) !== true) {
+    call.mistake(`${code} where the call said ${own} ms: ${message}`)
+  }
+}
+
 /** What is wrong with what a caller got; the call is told. Returns a short name for the result. */
 export function checkResult(call: Call, chain: ChainSpec, result: Result): string {
   const { status, complete, error, thrown } = result
@@ -45,6 +63,7 @@ export function checkResult(call: Call, chain: ChainSpec, result: Result): strin
     return `${Math.floor((status ?? 0) / 100)}xx`
   }
   if (rootOf(error) instanceof SoakAbort && !call.aborted) call.mistake("got the error of another call's abort")
+  checkTimes(call, chain, rootOf(error))
   const name = nameOfError(error)
   if (name !== undefined) return name
   const root = rootOf(error)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Dispatcher, request } from 'undici'
-import { createFetch } from '../../src/index.ts'
+import { type CallOptions, createFetch } from '../../src/index.ts'
 import { makeBody } from './bodies.ts'
 import type { Call } from './call.ts'
 import { Consumer, type Result } from './consumer.ts'
@@ -28,11 +28,11 @@ interface SentRequest {
   readonly path: string
   readonly headers: Record<string, string>
   readonly body: unknown
-  readonly idempotent: boolean
+  readonly resilience: CallOptions | undefined
 }
 
 function requestOf({ plan }: Call, servers: Servers): SentRequest {
-  const { id, server, steps, mark, cacheable } = plan
+  const { id, server, steps, mark, options, cacheable } = plan
   const headers: Record<string, string> = { [callHeader]: String(id), [stepsHeader]: steps.join(',') }
   let body: unknown = null
   if (plan.body !== null) {
@@ -44,17 +44,19 @@ function requestOf({ plan }: Call, servers: Servers): SentRequest {
   if (mark === 'header') headers['idempotency-key'] = String(id)
   const path = cacheable ? '/cached' : `/c/${id}`
   const origin = server === 'refusing' ? servers.refusing : servers.origins[server]
-  return { origin, path, headers, body, idempotent: mark === 'option' }
+  const said: CallOptions = mark === 'option' ? { ...options, idempotent: true } : options
+  const resilience = Object.keys(said).length > 0 ? said : undefined
+  return { origin, path, headers, body, resilience }
 }
 
 function viaDispatch(
   call: Call,
   dispatcher: Dispatcher,
-  { idempotent, ...sent }: SentRequest,
+  { resilience, ...sent }: SentRequest,
   endsAtOnce: boolean,
 ): Promise<Result> {
   const consumer = new Consumer(call, endsAtOnce)
-  const opts = { ...sent, method: call.plan.method, ...(idempotent && { resilience: { idempotent } }) }
+  const opts = { ...sent, method: call.plan.method, ...(resilience && { resilience }) }
   dispatcher.dispatch(opts as Dispatcher.DispatchOptions, consumer)
   return consumer.result
 }
@@ -75,7 +77,7 @@ function abortsRightAfter({ plan }: Call): boolean {
 }
 
 async function viaRequest(call: Call, dispatcher: Dispatcher, sent: SentRequest): Promise<Result> {
-  const { origin, path, headers, body, idempotent } = sent
+  const { origin, path, headers, body, resilience } = sent
   const { method, unread } = call.plan
   const signal = signalOf(call)
   let status: number | undefined
@@ -86,7 +88,7 @@ async function viaRequest(call: Call, dispatcher: Dispatcher, sent: SentRequest)
   }
   try {
     if (abortsBefore(call)) call.abortNow('dispatch')
-    const options = { method, headers, body, signal, ...(idempotent && { resilience: { idempotent } }) }
+    const options = { method, headers, body, signal, ...(resilience && { resilience }) }
     const promise = request(`${origin}${path}`, { ...options, dispatcher } as Parameters<typeof request>[1])
     if (abortsRightAfter(call)) call.abortNow('dispatch')
     const response = await promise
@@ -101,7 +103,7 @@ async function viaRequest(call: Call, dispatcher: Dispatcher, sent: SentRequest)
 }
 
 async function viaFetch(call: Call, dispatcher: Dispatcher, sent: SentRequest): Promise<Result> {
-  const { origin, path, headers, body } = sent
+  const { origin, path, headers, body, resilience } = sent
   const { method } = call.plan
   const signal = signalOf(call)
   let status: number | undefined
@@ -112,7 +114,13 @@ async function viaFetch(call: Call, dispatcher: Dispatcher, sent: SentRequest): 
   }
   try {
     if (abortsBefore(call)) call.abortNow('dispatch')
-    const init = { method, headers, signal, ...(body !== null && { body, duplex: 'half' }) } as RequestInit
+    const init = {
+      method,
+      headers,
+      signal,
+      ...(resilience && { resilience }),
+      ...(body !== null && { body, duplex: 'half' }),
+    } as RequestInit
     const promise = createFetch(dispatcher)(`${origin}${path}`, init)
     if (abortsRightAfter(call)) call.abortNow('dispatch')
     const response = await promise
