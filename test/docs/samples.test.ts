@@ -248,6 +248,22 @@ it('guard: makes a layer of a policy', async () => {
   expect([...counts]).toEqual([['success', 1]])
 })
 
+it('resilience: what one call says of itself', async () => {
+  const { origin } = await serve({ '/report': { body: 'long' }, '/hint': { hang: 'head' } })
+  // #region call-options
+  const api = compose(createAgent(), standard())
+  const fetch = createFetch(api)
+  const report = await fetch(`${origin}/report`, { resilience: { deadline: 120_000, attemptTimeout: false } })
+
+  // undici's types do not know `resilience`, but take it in an object that has a name.
+  const options = { dispatcher: api, resilience: { deadline: 20, priority: 'sheddable' } }
+  const hint = await request(`${origin}/hint`, options).catch(() => null)
+  // #endregion
+  destroyed(api)
+  expect(await report.text()).toBe('long')
+  expect(hint).toBe(null)
+})
+
 it('compose: reads from top to bottom', async () => {
   const { origin } = await serve([503, { body: 'Ada' }])
   const verbose: boolean = origin === ''
