@@ -63,12 +63,13 @@ export function callOptionsProblem(resilience: unknown): string | null {
   if (typeof resilience !== 'object' || resilience === null) {
     return `resilience must be an object of options, got ${show(resilience)}`
   }
-  for (const [name, value] of Object.entries(resilience)) {
+  for (const name of Object.keys(resilience)) {
     const check = known.get(name)
     // A mark that is misspelt would be no mark, and nobody would know.
     if (check === undefined) {
       return `resilience: unknown option ${show(name)}; known are ${[...known.keys()].join(', ')}`
     }
+    const value: unknown = (resilience as Record<string, unknown>)[name]
     const expected = value === undefined ? null : check(value)
     if (expected !== null) return `resilience: ${name} must be ${expected}, got ${show(value)}`
   }
