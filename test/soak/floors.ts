@@ -20,7 +20,7 @@ export const floors: readonly Floor[] = [
   { group: 'protocol', name: '1.1', share: 0.4 },
   { group: 'protocol', name: '2', share: 0.4 },
   { group: 'calls', name: 'with a body', share: 0.3 },
-  ...callOptions.map((name) => ({ group: 'option', name, share: 0.05 })),
+  ...callOptions.map((name) => ({ group: 'option', name, share: 0.04 })),
   ...abortPhases.map((name) => ({ group: 'abort', name, share: 0.01 })),
   ...[...Object.keys(serverFaults), ...callerFaults].map((name) => ({ group: 'fault', name, share: 0.01 })),
 ]

@@ -125,9 +125,9 @@ function drawTime(random: SeededRandom, from: number, to: number): number | fals
 }
 
 function drawOptions(random: SeededRandom): CallOptions {
-  if (random.chance(0.7)) return {}
-  const deadline = drawTime(random, 120, 500)
-  const attemptTimeout = drawTime(random, 60, 200)
+  if (random.chance(0.8)) return {}
+  const deadline = drawTime(random, 200, 600)
+  const attemptTimeout = drawTime(random, 80, 240)
   const priority = random.pick([undefined, ...priorities])
   return {
     ...(deadline !== undefined && { deadline }),
