@@ -18,6 +18,8 @@ export class Call {
   headSeen = false
   /** The terminal callback has reached the consumer. */
   over = false
+  /** The handler of what was dispatched last. */
+  latest: object | null = null
   /** How often it was handed to the transport. */
   sends = 0
   /** Its permits were taken back because nobody read the body. */

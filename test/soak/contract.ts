@@ -17,6 +17,7 @@ class CheckedHandler implements Dispatcher.DispatchHandler {
     this.#call = call
     call.headSeen = false
     call.over = false
+    call.latest = this
   }
 
   #expect(holds: boolean, what: string): void {
@@ -90,7 +91,8 @@ class CheckedHandler implements Dispatcher.DispatchHandler {
 
   #over(): void {
     this.#ended = true
-    this.#call.over = true
+    // fetch sends the next hop of a redirect as soon as it hears of the end of this one.
+    if (this.#call.latest === this) this.#call.over = true
   }
 }
 
