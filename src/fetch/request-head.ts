@@ -66,7 +66,7 @@ function add(head: Record<string, string>, lower: string, value: string): void {
 }
 
 function replace(head: Record<string, string>, isThere: number, lower: string, value: string): void {
-  if (isThere !== 0) delete head[nameIn(head, lower)]
+  if (isThere !== 0 && head[lower] === undefined) delete head[nameIn(head, lower)]
   head[lower] = value
 }
 

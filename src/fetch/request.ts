@@ -145,8 +145,16 @@ export function readRequest(input: unknown, given: Members): FetchRequest | null
   if (request.cache === 'only-if-cached') return null
   if (signal?.aborted) return null
   // The body is the call's from now on: whoever holds the Request finds it used.
-  if (inputStream !== null && given.body == null && body !== null && body.payload !== inputStream) take(inputStream)
+  if (inputStream !== null && given.body == null && body !== null) {
+    if (body.payload === inputStream) request.body = takeOver(body, inputStream)
+    else take(inputStream)
+  }
   return request
+}
+
+function takeOver(body: OutgoingBody, stream: ReadableStream): OutgoingBody {
+  const payload = stream.pipeThrough(new TransformStream())
+  return { ...body, payload, given: body.given === stream ? payload : body.given }
 }
 
 function take(stream: ReadableStream): void {

@@ -160,20 +160,20 @@ function drawGiveUp(
 export function drawCall(random: SeededRandom, id: number, chain: ChainSpec): CallPlan {
   const way = draw<Way>(random, { dispatch: 0.5, request: 0.3 }) ?? 'fetch'
   const abort = drawAbort(random, chain)
-  const unread = abort === null && chain.unreadBodyTimeout > 0 && way !== 'fetch' && random.chance(0.07)
+  const unread = abort === null && chain.unreadBodyTimeout > 0 && way !== 'fetch' && random.chance(0.2)
   const body = abort === 'backoff' && random.chance(0.5) ? null : drawBody(random, way, chain)
   const sends = body !== null
   const method = sends
     ? random.pick(abort === 'backoff' ? (['PUT'] as const) : (['PUT', 'PUT', 'POST', 'POST', 'DELETE'] as const))
     : (draw<'HEAD' | 'DELETE' | 'POST'>(random, {
-        HEAD: unread || abort === 'in body' ? 0 : 0.1,
+        HEAD: unread || abort === 'in body' ? 0 : 0.15,
         DELETE: 0.05,
         POST: abort === 'backoff' ? 0 : 0.05,
       }) ?? 'GET')
   const cacheable = method === 'GET' && abort === null && !unread && holds(chain, 'undici cache') && random.chance(0.3)
   const steps = drawSteps(random, abort, unread)
   const options = drawOptions(random)
-  const throws = way === 'dispatch' && abort === null && !unread && random.chance(0.06)
+  const throws = way === 'dispatch' && abort === null && !unread && random.chance(0.11)
   return {
     id,
     way,
