@@ -4,6 +4,7 @@ import { compose } from '../dispatchers/compose.ts'
 import { standard } from '../standard.ts'
 import { checkDispatcher, createFetch } from './create-fetch.ts'
 import { GlobalSwap } from './fetch-globals.ts'
+import { passOn } from './pass-on.ts'
 
 type Dispatcher = undici.Dispatcher
 type Fetch = (input: unknown, init: unknown) => Promise<Response>
@@ -14,7 +15,7 @@ function install(dispatcher: Dispatcher, release: () => void): () => void {
   let undone = false
 
   async function fetch(input: unknown, init: unknown = undefined): Promise<Response> {
-    if (undone) return passOn(input, init)
+    if (undone) return callBefore(input, init)
     pending++
     try {
       return await bound(input, init)
@@ -24,11 +25,11 @@ function install(dispatcher: Dispatcher, release: () => void): () => void {
     }
   }
 
-  // Somebody who wrapped this function may go on calling it after the undo: then it is what was there before it.
-  function passOn(input: unknown, init: unknown): Promise<Response> {
-    const before = swap.before('fetch')
+  // Somebody who kept this function may go on calling it after the undo: then it is what was there before it.
+  function callBefore(input: unknown, init: unknown): Promise<Response> {
+    const before = swap.fetchBefore
     if (typeof before !== 'function') throw new TypeError('fetch was uninstalled, and there was none before it')
-    return (before as Fetch).call(globalThis, input, init)
+    return passOn(before as Fetch, input, init)
   }
 
   // Between two hops of a redirect nothing is in flight: a pool closed then would fail the next hop.
@@ -45,8 +46,8 @@ function install(dispatcher: Dispatcher, release: () => void): () => void {
   })
   return function uninstall() {
     if (undone) return
-    undone = true
     swap.undo()
+    undone = true
     releaseWhenIdle()
   }
 }

@@ -3,20 +3,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { installFetch } from '../../src/fetch/install-fetch.ts'
 import { protocolOf } from '../../src/fetch/protocol.ts'
 import { gate } from '../../src/testing/index.ts'
-import { protocols, RecordingDispatcher, serve } from './servers.ts'
+import { ask, type Descriptors, descriptors, named, names, restore } from './globals.ts'
+import { protocols, serve } from './servers.ts'
 
-const names = ['fetch', 'Request', 'Response', 'Headers', 'FormData'] as const
-const descriptors = () => names.map((name) => Object.getOwnPropertyDescriptor(globalThis, name))
-
-function restore(saved: ReturnType<typeof descriptors>): void {
-  for (const [at, name] of names.entries()) {
-    const found = saved[at]
-    if (found === undefined) Reflect.deleteProperty(globalThis, name)
-    else Object.defineProperty(globalThis, name, found)
-  }
-}
-
-let original: ReturnType<typeof descriptors>
+let original: Descriptors
 
 beforeEach(() => {
   original = descriptors()
@@ -28,20 +18,6 @@ afterEach(() => {
   // Every test ends with what it began with.
   expect(left).toEqual(original)
 })
-
-/** Answers with its name, without a server. */
-function named(name: string): RecordingDispatcher {
-  const mock = new undici.MockAgent()
-  mock.disableNetConnect()
-  mock
-    .get('http://mock.test')
-    .intercept({ path: '/', method: () => true })
-    .reply(200, name)
-    .persist()
-  return new RecordingDispatcher(mock)
-}
-
-const ask = async () => (await fetch('http://mock.test/')).text()
 
 describe.each(protocols)('installFetch over $protocol', ({ protocol, version }) => {
   it('37: leads global fetch through the dispatcher, with its classes', async () => {
