@@ -64,4 +64,13 @@ describe.each(versions)('on Node $major', ({ major, node }) => {
       kept: true,
     })
   })
+
+  it('undo puts back what was sealed meanwhile, and refuses what was fixed, changing nothing', async () => {
+    expect(await play(node, 'sealed-globals.ts', '', '')).toEqual({
+      sealed: true,
+      refused: 'TypeError: installFetch: globalThis.fetch cannot be put back: it is fixed since',
+      kept: true,
+      answer: 'ours',
+    })
+  })
 })
