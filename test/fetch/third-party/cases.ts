@@ -1,0 +1,5 @@
+import { kyCases } from './ky.ts'
+import { openaiCases } from './openai.ts'
+import type { Case } from './world.ts'
+
+export const cases: readonly Case[] = [...kyCases, ...openaiCases]
