@@ -1,5 +1,6 @@
+import { connectCases } from './connect.ts'
 import { kyCases } from './ky.ts'
 import { openaiCases } from './openai.ts'
 import type { Case } from './world.ts'
 
-export const cases: readonly Case[] = [...kyCases, ...openaiCases]
+export const cases: readonly Case[] = [...kyCases, ...openaiCases, ...connectCases]
