@@ -8,9 +8,9 @@ type Descriptor = PropertyDescriptor | undefined
 // Swaps that are not undone yet, from the oldest to the newest.
 const swaps: GlobalSwap[] = []
 
-// What stood before a fetch whose swap is undone. Somebody who takes a patch off puts back what it was put over, and that
-// may be such a fetch: what is meant then is what stood before it. (The classes are the same in every swap.)
-const beforeUndone = new WeakMap<object, { readonly descriptor: Descriptor }>()
+// The swaps that are undone, by their fetch. Somebody who takes a patch off puts back what it was put over, and that may be
+// such a fetch: what is meant then is what stood before it. Of a class nobody can tell, because all swaps have the same.
+const undone = new WeakMap<object, GlobalSwap>()
 
 function descriptorOf(name: GlobalName): Descriptor {
   return Object.getOwnPropertyDescriptor(globalThis, name)
@@ -18,16 +18,6 @@ function descriptorOf(name: GlobalName): Descriptor {
 
 function currentValue(found: Descriptor): unknown {
   return found?.get ? found.get.call(globalThis) : found?.value
-}
-
-/** `found`, or where that is a fetch that has been undone, what stood before it. */
-function standing(found: Descriptor): Descriptor {
-  let undone = beforeUndone.get(found?.value)
-  while (undone !== undefined) {
-    found = undone.descriptor
-    undone = beforeUndone.get(found?.value)
-  }
-  return found
 }
 
 function refuse(name: GlobalName, verb: string, why: string): never {
@@ -52,6 +42,21 @@ function putBack(name: GlobalName, found: Descriptor): void {
 }
 
 /**
+ * Where somebody has put back a fetch of ours that was undone meanwhile (and classes with it, as MSW does), puts there what
+ * stood before it.
+ */
+export function putAwayUndone(): void {
+  for (let swap = undoneOf(descriptorOf('fetch')); swap !== undefined; swap = undoneOf(descriptorOf('fetch'))) {
+    // While another swap lasts, the classes are that one's.
+    for (const name of swaps.length === 0 ? names : (['fetch'] as const)) swap.putBack(name)
+  }
+}
+
+function undoneOf(found: Descriptor): GlobalSwap | undefined {
+  return undone.get(found?.value)
+}
+
+/**
  * One exchange of the globals, and its undoing. Only what is still ours is put back: what somebody else has put over it
  * stays. Swaps may be undone in any order.
  */
@@ -61,11 +66,12 @@ export class GlobalSwap {
 
   /** @throws TypeError if one of the globals is fixed; then none has been changed. */
   constructor(values: GlobalValues) {
+    putAwayUndone()
     for (const name of names) checkReplaceable(name)
     this.#values = values
     for (const name of names) {
       const found = descriptorOf(name)
-      this.#before.set(name, standing(found))
+      this.#before.set(name, found)
       Object.defineProperty(globalThis, name, {
         value: values[name],
         writable: true,
@@ -78,7 +84,18 @@ export class GlobalSwap {
 
   /** The fetch that stood there before this swap, leaving out those that have been undone since. */
   get fetchBefore(): unknown {
-    return currentValue(standing(this.#before.get('fetch')))
+    const found = this.#before.get('fetch')
+    const below = undoneOf(found)
+    return below === undefined ? currentValue(found) : below.fetchBefore
+  }
+
+  #isOurs(name: GlobalName): boolean {
+    return descriptorOf(name)?.value === this.#values[name]
+  }
+
+  /** Puts back what stood there before this swap, where it is still ours. */
+  putBack(name: GlobalName): void {
+    if (this.#isOurs(name)) putBack(name, this.#before.get(name))
   }
 
   /**
@@ -89,23 +106,20 @@ export class GlobalSwap {
   undo(): void {
     const position = swaps.indexOf(this)
     const above = swaps[position + 1]
-    const ours = names.filter((name) => descriptorOf(name)?.value === this.#values[name])
-    for (const name of above === undefined ? ours : []) {
-      const { configurable, writable } = descriptorOf(name)!
-      if (!configurable && !writable) refuse(name, 'put back', 'fixed since')
-    }
+    if (above === undefined) this.#checkRestorable()
     swaps.splice(position, 1)
-    beforeUndone.set(this.#values.fetch as object, { descriptor: this.#before.get('fetch') })
-    const now = descriptorOf('fetch')
-    if (standing(now) !== now) putBack('fetch', standing(now))
+    undone.set(this.#values.fetch as object, this)
     for (const name of names) {
-      if (name === 'fetch') continue
-      const before = this.#before.get(name)
-      if (above === undefined) {
-        if (ours.includes(name)) putBack(name, before)
-      } else if (above.#before.get(name)?.value === this.#values[name]) {
-        above.#before.set(name, before)
-      }
+      if (above === undefined) this.putBack(name)
+      else if (above.#before.get(name)?.value === this.#values[name]) above.#before.set(name, this.#before.get(name))
+    }
+    putAwayUndone()
+  }
+
+  #checkRestorable(): void {
+    for (const name of names) {
+      const { configurable, writable } = descriptorOf(name) ?? {}
+      if (this.#isOurs(name) && !configurable && !writable) refuse(name, 'put back', 'fixed since')
     }
   }
 }

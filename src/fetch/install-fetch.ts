@@ -3,7 +3,7 @@ import { createAgent } from '../dispatchers/agent.ts'
 import { compose } from '../dispatchers/compose.ts'
 import { standard } from '../standard.ts'
 import { checkDispatcher, createFetch } from './create-fetch.ts'
-import { GlobalSwap } from './fetch-globals.ts'
+import { GlobalSwap, putAwayUndone } from './fetch-globals.ts'
 import { passOn } from './pass-on.ts'
 
 type Dispatcher = undici.Dispatcher
@@ -27,6 +27,7 @@ function install(dispatcher: Dispatcher, release: () => void): () => void {
 
   // Somebody who kept this function may go on calling it after the undo: then it is what was there before it.
   function callBefore(input: unknown, init: unknown): Promise<Response> {
+    putAwayUndone()
     const before = swap.fetchBefore
     if (typeof before !== 'function') throw new TypeError('fetch was uninstalled, and there was none before it')
     return passOn(before as Fetch, input, init)

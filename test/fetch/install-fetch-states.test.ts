@@ -70,7 +70,6 @@ describe('installFetch three times', () => {
     // The patches go last, and each puts back a fetch of ours that is undone: it leads to what was there before.
     for (const takeOff of takeOffs.reverse()) takeOff()
     expect(await ask()).toBe('base')
-    installFetch(named('last'))()
     expect(globalThis.fetch).toBe(base)
     restore(original)
   })

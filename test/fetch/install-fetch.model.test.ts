@@ -81,6 +81,8 @@ it('keeps to a model of who stands over whom, whatever is put on and taken off i
 
       const check = async () => {
         expect(await ask()).toBe(answerOf(model.global))
+        // One of ours that was undone and that a stranger has put back steps aside when it is called.
+        model.global = standing(model.global)
         // With the last of ours the classes go, and below the last of all is the very fetch of the beginning.
         expect(globalThis.Request === (undici.Request as unknown)).toBe(model.installed > 0)
         if (model.installed === 0) expect(descriptors().slice(1)).toEqual(before.slice(1))
@@ -104,10 +106,6 @@ it('keeps to a model of who stands over whom, whatever is put on and taken off i
           takeOff(rest.next().value % undos.length)
           await check()
         }
-        // A stranger that goes last may put back one of ours, undone long ago. The next install and undo sees to that.
-        installFetch(named('last'))()
-        model.global = standing(model.global)
-        await check()
       } finally {
         restore(original)
       }

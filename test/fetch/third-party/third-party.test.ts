@@ -1,9 +1,5 @@
-import { describe, it } from 'vitest'
+import { it } from 'vitest'
 import { cases } from './cases.ts'
-import { play, protocols, ways } from './world.ts'
+import { turnsOf } from './world.ts'
 
-describe.each(protocols)('over %s', (protocol) => {
-  describe.each(ways)('by %s', (way) => {
-    it.each(cases)('$name', (taken) => play(taken, protocol, way))
-  })
-})
+it.each(turnsOf(cases))('$title', ({ play }) => play())
