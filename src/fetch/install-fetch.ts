@@ -9,13 +9,19 @@ import { passOn } from './pass-on.ts'
 type Dispatcher = undici.Dispatcher
 type Fetch = (input: unknown, init: unknown) => Promise<Response>
 
-function install(dispatcher: Dispatcher, release: () => void): () => void {
+/** `release` lets go of what was made for this install alone; `null` where nothing was. */
+function install(dispatcher: Dispatcher, release: (() => void) | null): () => void {
   const bound = createFetch(dispatcher) as Fetch
+  const call = release === null ? bound : counted
   let pending = 0
   let undone = false
 
-  async function fetch(input: unknown, init: unknown = undefined): Promise<Response> {
-    if (undone) return callBefore(input, init)
+  function fetch(input: unknown, init: unknown = undefined): Promise<Response> {
+    return undone ? callBefore(input, init) : call(input, init)
+  }
+
+  // Between two hops of a redirect nothing is in flight: a pool closed then would fail the next hop.
+  async function counted(input: unknown, init: unknown): Promise<Response> {
     pending++
     try {
       return await bound(input, init)
@@ -26,16 +32,15 @@ function install(dispatcher: Dispatcher, release: () => void): () => void {
   }
 
   // Somebody who kept this function may go on calling it after the undo: then it is what was there before it.
-  function callBefore(input: unknown, init: unknown): Promise<Response> {
+  async function callBefore(input: unknown, init: unknown): Promise<Response> {
     putAwayUndone()
     const before = swap.fetchBefore
     if (typeof before !== 'function') throw new TypeError('fetch was uninstalled, and there was none before it')
     return passOn(before as Fetch, input, init)
   }
 
-  // Between two hops of a redirect nothing is in flight: a pool closed then would fail the next hop.
   function releaseWhenIdle(): void {
-    if (undone && pending === 0) release()
+    if (undone && pending === 0) release?.()
   }
 
   const swap = new GlobalSwap({
@@ -65,7 +70,7 @@ function install(dispatcher: Dispatcher, release: () => void): () => void {
  */
 export function installFetch(dispatcher?: Dispatcher): () => void {
   if (dispatcher !== undefined) {
-    return install(checkDispatcher('installFetch: dispatcher', dispatcher), () => undefined)
+    return install(checkDispatcher('installFetch: dispatcher', dispatcher), null)
   }
   const own = compose(createAgent(), standard())
   return install(own, () => {

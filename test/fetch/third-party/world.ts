@@ -4,6 +4,7 @@ import type { Dispatcher } from 'undici'
 import { type AgentOptions, createAgent } from '../../../src/dispatchers/agent.ts'
 import { compose } from '../../../src/dispatchers/compose.ts'
 import { createFetch } from '../../../src/fetch/create-fetch.ts'
+import { delegatedCalls } from '../../../src/fetch/delegated.ts'
 import { installFetch } from '../../../src/fetch/install-fetch.ts'
 import { standard } from '../../../src/standard.ts'
 import {
@@ -40,6 +41,11 @@ export interface Case {
   /** It installs a fetch itself, in an order of its own. */
   readonly installs?: boolean
   readonly run: (world: World) => Promise<void>
+  /**
+   * How many of its calls are left to undici's fetch.
+   * @default none
+   */
+  readonly delegated?: (world: World) => number
 }
 
 /** A case in one of the ways, over one protocol. */
@@ -61,7 +67,7 @@ export function turnsOf(cases: readonly Case[]): readonly Turn[] {
 }
 
 /** Runs a case over the standard chain, without its retry: the libraries have their own, and it should be seen. */
-async function play({ run }: Case, protocol: World['protocol'], way: Way): Promise<void> {
+async function play({ run, delegated }: Case, protocol: World['protocol'], way: Way): Promise<void> {
   const { ca } = await devCertificate()
   const dispatcher = compose(createAgent({ connect: { ca }, proxy: false }), standard({ retry: false }))
   const cleaning: (() => unknown)[] = [() => dispatcher.destroy()]
@@ -69,21 +75,24 @@ async function play({ run }: Case, protocol: World['protocol'], way: Way): Promi
   const isInstalled = way === 'installFetch'
   if (isInstalled) cleaning.push(installFetch(dispatcher))
   const fetch = isInstalled ? globalThis.fetch : (createFetch(dispatcher) as typeof globalThis.fetch)
+  const world: World = {
+    protocol,
+    version: protocol === 'h1' ? '1.1' : '2',
+    isInstalled,
+    ca,
+    fetch,
+    options: isInstalled ? {} : { fetch },
+    async serve(respond) {
+      const server = await startServer({ protocol, respond: respond ?? 200 })
+      cleaning.push(() => server.close())
+      return server
+    },
+    onEnd: (clean) => cleaning.push(clean),
+  }
+  const before = delegatedCalls()
   try {
-    await run({
-      protocol,
-      version: protocol === 'h1' ? '1.1' : '2',
-      isInstalled,
-      ca,
-      fetch,
-      options: isInstalled ? {} : { fetch },
-      async serve(respond) {
-        const server = await startServer({ protocol, respond: respond ?? 200 })
-        cleaning.push(() => server.close())
-        return server
-      },
-      onEnd: (clean) => cleaning.push(clean),
-    })
+    await run(world)
+    assert.equal(delegatedCalls() - before, delegated?.(world) ?? 0)
   } finally {
     for (const clean of cleaning.reverse()) await clean()
   }
