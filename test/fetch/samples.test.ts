@@ -32,12 +32,30 @@ it('installs fetch', async () => {
   expect(globalThis.fetch).toBe(before)
 })
 
+it('tells the chain of one call', async () => {
+  const { server } = await serve({ protocol: 'h1c', respond: [503, 201] })
+  const { origin } = server
+  const api = compose(createAgent(), standard())
+  onTestFinished(() => api.destroy())
+  const fetch = createFetch(api)
+  const body = '{"item":7}'
+  // #region call-options
+  const response = await fetch(`${origin}/orders/7`, {
+    method: 'POST',
+    body,
+    resilience: { idempotent: true, deadline: 5_000, priority: 'critical', urlTemplate: '/orders/{id}' },
+  })
+  // #endregion
+  expect(response.status).toBe(201)
+  expect(server.requests.map((request) => request.body.toString())).toEqual([body, body])
+})
+
 it('gives one call another dispatcher', async () => {
   const { server, agent } = await serve({ protocol: 'h2', respond: { echo: true } })
   const fetch = createFetch(new Agent())
   const url = server.url()
   // #region own-dispatcher
-  const response = await fetch(url, { dispatcher: agent } as RequestInit)
+  const response = await fetch(url, { dispatcher: agent })
   // #endregion
   expect(response.status).toBe(200)
 })

@@ -125,6 +125,21 @@ export const mswCases: readonly Case[] = [
     },
   },
   {
+    name: 'an agent that offers HTTP/2 gets the first call to an origin past MSW',
+    installs: true,
+    async run(world) {
+      const server = await serveHttp1(world)
+      world.onEnd(installFetch(agentOf(world)))
+      listen(
+        world,
+        http.get(server.url('/mocked'), () => HttpResponse.text('mocked')),
+      )
+      assert.equal((await echoOf(await fetch(server.url('/mocked')))).path, '/mocked')
+      assert.equal(await (await fetch(server.url('/mocked'))).text(), 'mocked')
+      assert.equal(server.count(), 1)
+    },
+  },
+  {
     name: 'MSW below ours does not see our calls, and mocks again after the undo',
     installs: true,
     async run(world) {

@@ -14,15 +14,8 @@ function openaiOf(world: World, server: TestServer, options: ClientOptions = {})
   return new OpenAI({ apiKey: 'key', baseURL: server.url('/v1'), maxRetries: 0, ...world.options, ...options })
 }
 
-// Before an upload the SDK asks the class of a response whether it knows the global FormData. undici's does not know
-// Node's, which our fetch takes none the less: fetch.Response is what the SDK asks instead.
-function understood({ isInstalled, fetch }: World): ClientOptions {
-  return isInstalled
-    ? {}
-    : { fetch: Object.assign((...given: Parameters<typeof fetch>) => fetch(...given), { Response }) }
-}
-
-/** To find that class it fetches an empty `data:` URL. */
+// Before an upload the SDK asks the class of a response whether it knows the global FormData. Of createFetch's it asks
+// fetch.Response; for that of any other fetch it fetches an empty `data:` URL.
 const asked = ({ isInstalled }: World) => (isInstalled ? 1 : 0)
 
 const json = { 'content-type': 'application/json' }
@@ -113,7 +106,7 @@ export const openaiCases: readonly Case[] = [
       const server = await world.serve({ headers: json, body: '{"id":"file-1"}' })
       const bytes = Uint8Array.from({ length: 70_000 }, (_, at) => at % 251)
       const file = new File([bytes], 'data.bin', { type: 'application/x-own' })
-      const openai = openaiOf(world, server, understood(world))
+      const openai = openaiOf(world, server)
       assert.equal((await openai.files.create({ file, purpose: 'assistants' })).id, 'file-1')
       const { headers, body } = await only(server, world)
       assert.match(headers['content-type']!, /^multipart\/form-data; boundary=/)
@@ -132,7 +125,7 @@ export const openaiCases: readonly Case[] = [
       })
       const file = await toFile(await world.fetch(server.url('/source/name.txt')))
       assert.equal(file.name, 'name.txt')
-      await openaiOf(world, server, understood(world)).files.create({ file, purpose: 'assistants' })
+      await openaiOf(world, server).files.create({ file, purpose: 'assistants' })
       assert.ok(server.requests[1]!.body.includes('from elsewhere'))
       assert.equal(server.requests[1]!.protocol, world.version)
     },
