@@ -85,8 +85,9 @@ export class GlobalSwap {
   /** The fetch that stood there before this swap, leaving out those that have been undone since. */
   get fetchBefore(): unknown {
     const found = this.#before.get('fetch')
-    const below = undoneOf(found)
-    return below === undefined ? currentValue(found) : below.fetchBefore
+    // Some environments have their globals on a prototype, where ours only hid them.
+    if (found === undefined) return Reflect.get(Object.getPrototypeOf(globalThis), 'fetch', globalThis)
+    return undoneOf(found)?.fetchBefore ?? currentValue(found)
   }
 
   #isOurs(name: GlobalName): boolean {

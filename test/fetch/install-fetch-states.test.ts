@@ -2,7 +2,7 @@
 import { createContext, runInContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import * as undici from 'undici'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { createFetch } from '../../src/fetch/create-fetch.ts'
 import { installFetch } from '../../src/fetch/install-fetch.ts'
 import { gate } from '../../src/testing/index.ts'
@@ -114,6 +114,20 @@ describe('after the undo', () => {
       signal: AbortSignal.abort(new Error('enough')),
     })
     await expect(kept.fetch(redirect)).rejects.toThrow('enough')
+  })
+
+  it('a fetch that is inherited is called, and seen again', async () => {
+    const prototype = Object.getPrototypeOf(globalThis)
+    Reflect.deleteProperty(globalThis, 'fetch')
+    prototype.fetch = async () => new Response('inherited')
+    onTestFinished(() => delete prototype.fetch)
+    const undos = [installFetch(named('lower')), installFetch(named('upper'))]
+    const kept = fetch
+    for (const undo of undos) undo()
+    expect(Object.hasOwn(globalThis, 'fetch')).toBe(false)
+    expect(await ask()).toBe('inherited')
+    expect(await (await kept('http://mock.test/')).text()).toBe('inherited')
+    restore(original)
   })
 
   it('a body under way goes on, and the pool of its own closes behind it', async () => {
