@@ -120,7 +120,9 @@ describe('after the undo', () => {
     const prototype = Object.getPrototypeOf(globalThis)
     Reflect.deleteProperty(globalThis, 'fetch')
     prototype.fetch = async () => new Response('inherited')
-    onTestFinished(() => delete prototype.fetch)
+    onTestFinished(() => {
+      delete prototype.fetch
+    })
     const undos = [installFetch(named('lower')), installFetch(named('upper'))]
     const kept = fetch
     for (const undo of undos) undo()

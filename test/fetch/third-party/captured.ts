@@ -1,5 +1,7 @@
 // Libraries that took the runtime's own classes as they were loaded, before anybody installed a fetch.
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
+import { gate } from '../../../src/testing/index.ts'
 import { type Case, failure, only } from './world.ts'
 
 const own = { fetch, Request, Response, Headers, FormData, Blob, File, AbortController, AbortSignal, ReadableStream }
@@ -111,6 +113,43 @@ export const capturedCases: readonly Case[] = [
       )
       assert.equal(ours.bodyUsed, true)
       await only(server, world)
+    },
+  },
+  {
+    name: 'wrappers make a response anew, read a copy beside it, and pipe it',
+    async run(world) {
+      const gates = [gate(), gate()] as const
+      const server = await world.serve({
+        '/slow': {
+          status: 203,
+          headers: { 'x-own': 'yes' },
+          body: ['one ', gates[0].promise, 'two ', gates[1].promise, 'three'],
+        },
+        '*': { status: 203, headers: { 'x-own': 'yes', 'set-cookie': ['a=1', 'b=2'] }, body: 'whole' },
+      })
+      for (const Class of [own.Response, Response]) {
+        const ours = await world.fetch(server.url())
+        const anew = new Class(ours.body, ours)
+        assert.deepEqual([anew.status, anew.headers.get('x-own'), await anew.text()], [203, 'yes', 'whole'])
+        assert.deepEqual(anew.headers.getSetCookie(), ['a=1', 'b=2'])
+      }
+      const slow = await world.fetch(server.url('/slow'))
+      const copy = slow.clone().text()
+      const pieces: string[] = []
+      const sink = new WritableStream<Uint8Array>({
+        write(piece) {
+          pieces.push(Buffer.from(piece).toString())
+          gates[pieces.length - 1]?.open()
+        },
+      })
+      await slow.body!.pipeTo(sink)
+      assert.deepEqual([pieces, await copy], [['one ', 'two ', 'three'], 'one two three'])
+      const streamed = await world.fetch(server.url())
+      assert.deepEqual(await Readable.fromWeb(streamed.body as never).toArray(), [Buffer.from('whole')])
+      const iterated = await world.fetch(server.url())
+      for await (const piece of iterated.body as unknown as AsyncIterable<Uint8Array>) {
+        assert.equal(Buffer.from(piece).toString(), 'whole')
+      }
     },
   },
   {

@@ -1,3 +1,4 @@
+import { axiosCases } from './axios.ts'
 import { capturedCases } from './captured.ts'
 import { connectCases } from './connect.ts'
 import { kyCases } from './ky.ts'
@@ -9,6 +10,7 @@ import type { Case } from './world.ts'
 
 export const cases: readonly Case[] = [
   ...kyCases,
+  ...axiosCases,
   ...openaiCases,
   ...connectCases,
   ...mockAgentCases,
