@@ -1,4 +1,5 @@
 import { MockAgent } from 'undici'
+import { afterEach, beforeEach, expect } from 'vitest'
 import { RecordingDispatcher } from './servers.ts'
 
 /** What installFetch replaces. */
@@ -14,6 +15,20 @@ export function restore(saved: Descriptors): void {
     if (found === undefined) Reflect.deleteProperty(globalThis, name)
     else Object.defineProperty(globalThis, name, found)
   }
+}
+
+/** Each test of the file must end with the globals it began with; `tell` is told of them before each. */
+export function keepsGlobals(tell?: (original: Descriptors) => void): void {
+  let original: Descriptors
+  beforeEach(() => {
+    original = descriptors()
+    tell?.(original)
+  })
+  afterEach(() => {
+    const left = descriptors()
+    restore(original)
+    expect(left).toEqual(original)
+  })
 }
 
 /** Answers with its name, without a server. */

@@ -2,23 +2,17 @@
 import { createContext, runInContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import * as undici from 'undici'
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createFetch } from '../../src/fetch/create-fetch.ts'
 import { installFetch } from '../../src/fetch/install-fetch.ts'
 import { gate } from '../../src/testing/index.ts'
-import { ask, type Descriptors, descriptors, named, restore } from './globals.ts'
+import { ask, type Descriptors, descriptors, keepsGlobals, named, restore } from './globals.ts'
 import { RecordingDispatcher, serve } from './servers.ts'
 
 let original: Descriptors
 
-beforeEach(() => {
-  original = descriptors()
-})
-
-afterEach(() => {
-  const left = descriptors()
-  restore(original)
-  expect(left).toEqual(original)
+keepsGlobals((saved) => {
+  original = saved
 })
 
 const orders = [
@@ -76,62 +70,6 @@ describe('installFetch three times', () => {
 })
 
 describe('after the undo', () => {
-  it('a fetch that somebody kept takes the Request, FormData and Headers that were kept with it', async () => {
-    const { server } = await serve({ protocol: 'h1c', respond: { echo: true } })
-    const uninstall = installFetch(named('ours'))
-    const kept = { fetch, Request, FormData, Headers }
-    uninstall()
-    const headers = new kept.Headers({ 'x-own': 'yes' })
-    const form = new kept.FormData()
-    form.append('a', 'b')
-    form.append('file', new File(['content'], 'name.txt', { type: 'text/x' }))
-
-    const made = new kept.Request(server.url('/made'), { method: 'PUT', body: 'text', headers })
-    const first = await kept.fetch(made)
-    expect(first).toBeInstanceOf(Response)
-    expect(await first.json()).toMatchObject({
-      method: 'PUT',
-      path: '/made',
-      body: 'text',
-      headers: { 'x-own': 'yes' },
-    })
-    expect(made.bodyUsed).toBe(true)
-
-    const again = new kept.Request(server.url('/again'), { method: 'PUT', headers })
-    const second = await kept.fetch(again, { method: 'POST', body: 'given' })
-    expect(await second.json()).toMatchObject({ method: 'POST', body: 'given', headers: { 'x-own': 'yes' } })
-
-    const third = await kept.fetch(server.url('/form'), { method: 'PUT', body: form, headers })
-    const echo = (await third.json()) as { body: string }
-    expect(echo).toMatchObject({ method: 'PUT', headers: { 'x-own': 'yes' } })
-    expect(echo.body).toContain('name="a"\r\n\r\nb')
-    expect(echo.body).toContain('filename="name.txt"\r\nContent-Type: text/x\r\n\r\ncontent')
-
-    const inRequest = new kept.Request(server.url(), { method: 'PUT', body: form })
-    expect(((await (await kept.fetch(inRequest)).json()) as { body: string }).body).toContain('name="a"\r\n\r\nb')
-    const redirect = new kept.Request(server.url(), {
-      redirect: 'error',
-      signal: AbortSignal.abort(new Error('enough')),
-    })
-    await expect(kept.fetch(redirect)).rejects.toThrow('enough')
-  })
-
-  it('a fetch that is inherited is called, and seen again', async () => {
-    const prototype = Object.getPrototypeOf(globalThis)
-    Reflect.deleteProperty(globalThis, 'fetch')
-    prototype.fetch = async () => new Response('inherited')
-    onTestFinished(() => {
-      delete prototype.fetch
-    })
-    const undos = [installFetch(named('lower')), installFetch(named('upper'))]
-    const kept = fetch
-    for (const undo of undos) undo()
-    expect(Object.hasOwn(globalThis, 'fetch')).toBe(false)
-    expect(await ask()).toBe('inherited')
-    expect(await (await kept('http://mock.test/')).text()).toBe('inherited')
-    restore(original)
-  })
-
   it('a body under way goes on, and the pool of its own closes behind it', async () => {
     const rest = gate()
     const { server } = await serve({ protocol: 'h1c', respond: { body: ['first', rest.promise, ' and rest'] } })

@@ -1,22 +1,15 @@
 import * as undici from 'undici'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { installFetch } from '../../src/fetch/install-fetch.ts'
 import { protocolOf } from '../../src/fetch/protocol.ts'
 import { gate } from '../../src/testing/index.ts'
-import { ask, type Descriptors, descriptors, named, names, restore } from './globals.ts'
+import { ask, type Descriptors, descriptors, keepsGlobals, named, names, restore } from './globals.ts'
 import { protocols, serve } from './servers.ts'
 
 let original: Descriptors
 
-beforeEach(() => {
-  original = descriptors()
-})
-
-afterEach(() => {
-  const left = descriptors()
-  restore(original)
-  // Every test ends with what it began with.
-  expect(left).toEqual(original)
+keepsGlobals((saved) => {
+  original = saved
 })
 
 describe.each(protocols)('installFetch over $protocol', ({ protocol, version }) => {
