@@ -65,7 +65,8 @@ function install(dispatcher: Dispatcher, release: (() => void) | null): () => vo
  *
  * @param dispatcher by default the standard chain over a pool of its own, `compose(createAgent(), standard())`.
  * @returns the undo. It puts back only what is still ours (not what somebody else has put over it), in any order with
- *   other installs, does nothing the second time, and lets calls under way finish; a pool made here closes behind them.
+ *   other installs, does nothing the second time, and lets calls under way finish; a pool made here closes behind them. It
+ *   throws a TypeError, and leaves everything installed, if a global of ours has been fixed since.
  * @throws TypeError if `dispatcher` is none, or one of the globals is not writable: then none has been changed.
  */
 export function installFetch(dispatcher?: Dispatcher): () => void {
