@@ -46,7 +46,12 @@ function putBack(name: GlobalName, found: Descriptor): void {
  * stood before it.
  */
 export function putAwayUndone(): void {
-  for (let swap = undoneOf(descriptorOf('fetch')); swap !== undefined; swap = undoneOf(descriptorOf('fetch'))) {
+  let put: GlobalSwap | undefined
+  for (;;) {
+    const swap = undoneOf(descriptorOf('fetch'))
+    // The same again: it has been fixed there.
+    if (swap === undefined || swap === put) return
+    put = swap
     // While another swap lasts, the classes are that one's.
     for (const name of swaps.length === 0 ? names : (['fetch'] as const)) swap.putBack(name)
   }

@@ -83,6 +83,10 @@ describe.each(versions)('on Node $major', ({ major, node }) => {
     })
   })
 
+  it('a fetch that was undone and then fixed in its place goes on as what was there before', async () => {
+    expect(await play(node, 'fixed-undone.ts')).toEqual({ answer: 'text', isNative: true, isKept: true })
+  })
+
   it("the installed fetch takes the proxy of the environment, and Node's own what it took before", async () => {
     const proxy = createServer((request, response) => response.end(`proxy: ${request.url}`))
     // A tunnel leads to the proxy itself.
