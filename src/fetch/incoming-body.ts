@@ -2,8 +2,8 @@ import type { Dispatcher } from 'undici'
 import { type Abortable, unlink } from './abort-links.ts'
 import { ContentDecoder, type DecodedSink, decodeSmall, type readCodings } from './content-decoder.ts'
 
-/** Makes of a whole body what a method of Response gives. */
-export type Convert = (bytes: Buffer) => unknown
+/** Makes of a whole body what a method of Response gives. `isOwn`: the bytes are in a buffer that nobody else has. */
+export type Convert = (bytes: Buffer, isOwn: boolean) => unknown
 
 /** A body as stream: told of what comes, asks for more. */
 export interface StreamSink {
@@ -108,19 +108,28 @@ export class IncomingBody implements Abortable, DecodedSink {
 
   private settle({ convert, resolve, reject }: Consumer): void {
     try {
-      resolve(convert(this.take()))
+      resolve(this.convert(convert))
     } catch (error) {
       reject(error)
     }
     this.letGo()
   }
 
-  /** All bytes so far. */
+  /** All bytes so far; in a buffer of their own where they came in pieces. */
   private take(): Buffer {
     const { chunk, more, size } = this
     this.drop()
     if (chunk === null) return nothing
-    return more === null ? chunk : Buffer.concat([chunk, ...more], size)
+    if (more === null) return chunk
+    const whole = Buffer.allocUnsafeSlow(size)
+    let at = chunk.copy(whole)
+    for (const one of more) at += one.copy(whole, at)
+    return whole
+  }
+
+  private convert(convert: Convert): unknown {
+    const isOwn = this.more !== null
+    return convert(this.take(), isOwn)
   }
 
   private drop(): void {
@@ -149,7 +158,7 @@ export class IncomingBody implements Abortable, DecodedSink {
     }
     this.letGo()
     try {
-      return Promise.resolve(convert(this.take()))
+      return Promise.resolve(this.convert(convert))
     } catch (error) {
       return Promise.reject(error)
     }

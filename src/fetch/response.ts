@@ -47,12 +47,13 @@ function toJson(bytes: Buffer): unknown {
   return JSON.parse(toText(bytes))
 }
 
-function toBytes(bytes: Buffer): Uint8Array {
-  return new Uint8Array(bytes)
+// A copy of what came in one piece: it is a part of the transport's buffer, or a mock's.
+function toArrayBuffer(bytes: Buffer, isOwn: boolean): ArrayBuffer {
+  return (isOwn ? bytes.buffer : new Uint8Array(bytes).buffer) as ArrayBuffer
 }
 
-function toArrayBuffer(bytes: Buffer): ArrayBuffer {
-  return toBytes(bytes).buffer as ArrayBuffer
+function toBytes(bytes: Buffer, isOwn: boolean): Uint8Array {
+  return new Uint8Array(toArrayBuffer(bytes, isOwn))
 }
 
 function consume<T>(body: IncomingBody, convert: Convert): Promise<T> {
