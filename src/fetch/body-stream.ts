@@ -25,8 +25,7 @@ class BodySource implements StreamSink, UnderlyingByteSource {
   pull(controller: ReadableByteStreamController): void {
     this.reading = controller
     this.isHungry = true
-    const chunk = this.body.pull(this)
-    if (chunk !== null) this.give(chunk)
+    this.body.pull(this)
   }
 
   cancel(reason: unknown): void {

@@ -170,23 +170,22 @@ export class IncomingBody implements Abortable, DecodedSink {
     if (this.codings !== null && !this.hasFailed) this.decode()
   }
 
-  /** The stream has room for a piece. Returns one if there is any; tells the stream of an end. */
-  pull(stream: StreamSink): Buffer | null {
+  /** The stream has room for a piece, and gets one as soon as there is one, or is told of the end. */
+  pull(stream: StreamSink): void {
     const { chunk } = this
     if (chunk !== null) {
       this.chunk = this.more?.shift() ?? null
       if (this.more?.length === 0) this.more = null
       this.size -= chunk.byteLength
+      // Before anything else: a sender that goes on may bring the next piece at once.
+      stream.give(chunk)
       if (this.size < unreadLimit) this.release()
-      return chunk
-    }
-    if (this.ended) {
+    } else if (this.ended) {
       stream.end()
       this.letGo()
     } else {
       this.release()
     }
-    return null
   }
 
   // Whoever reads it whole takes whatever comes.

@@ -127,10 +127,10 @@ export function readRequest(input: unknown, given: Members): FetchRequest | null
   let isRequest = true
   if (input instanceof Request) {
     const { body } = getRequestState(input)
-    request = fromRequest(input)
+    request = fromRequest(input, given.body != null)
     inputStream = body?.stream ?? null
   } else if (isForeignRequest(input)) {
-    request = fromForeignRequest(input)
+    request = fromForeignRequest(input, given.body != null)
     inputStream = (input as { body?: ReadableStream | null }).body ?? null
   } else {
     isRequest = false
@@ -142,7 +142,7 @@ export function readRequest(input: unknown, given: Members): FetchRequest | null
   if (body !== null && (method === 'GET' || method === 'HEAD')) return null
   if (body !== null && !body.isReplayable && request.mode === 'no-cors') return null
   if (request.mode === 'no-cors' && method !== 'GET' && method !== 'HEAD' && method !== 'POST') return null
-  if (request.cache === 'only-if-cached') return null
+  if (request.cache === 'only-if-cached' && request.mode !== 'same-origin') return null
   if (signal?.aborted) return null
   // The body is the call's from now on: whoever holds the Request finds it used.
   if (inputStream !== null && given.body == null && body !== null) {
@@ -189,7 +189,8 @@ function fromUrl(input: unknown): FetchRequest | null {
   return url === null || url.username !== '' || url.password !== '' ? null : new FetchRequest(url)
 }
 
-function fromRequest(input: Request): FetchRequest | null {
+/** `hasBody`: the init has a body, which takes the place of the Request's. */
+function fromRequest(input: Request, hasBody: boolean): FetchRequest | null {
   const state = getRequestState(input)
   const request = new FetchRequest(state.urlList.at(-1) as URL)
   if (state.integrity !== '') return null
@@ -202,7 +203,7 @@ function fromRequest(input: Request): FetchRequest | null {
   request.referrerPolicy = state.referrerPolicy
   request.signal = input.signal
   request.dispatcher = getRequestDispatcher(input)
-  if (state.body !== null) {
+  if (state.body !== null && !hasBody) {
     const { source, stream, length } = state.body
     if (input.bodyUsed || stream.locked) return null
     request.body = readBodyOfRequest(source, stream, length)
@@ -211,7 +212,7 @@ function fromRequest(input: Request): FetchRequest | null {
   return request
 }
 
-function fromForeignRequest(input: Members & { readonly url: string }): FetchRequest | null {
+function fromForeignRequest(input: Members & { readonly url: string }, hasBody: boolean): FetchRequest | null {
   const request = fromUrl(input.url)
   if (request === null) return null
   const { body, keepalive: _, signal, ...rest } = readMembers(input)
@@ -220,7 +221,7 @@ function fromForeignRequest(input: Members & { readonly url: string }): FetchReq
     request.signal = signal
   }
   // What a Request of another fetch was made with cannot be seen: its body is a stream to us.
-  if (body != null) {
+  if (body != null && !hasBody) {
     if (!isStreamed(body)) return null
     request.body = readBody(body)
     if (request.body === null) return null
