@@ -20,6 +20,7 @@ export class Attempt extends CallScope implements Dispatcher.DispatchHandler {
     super(++exchange.attempts, parent.origin, exchange.now())
     this.exchange = exchange
     this.call = call
+    parent.forked = true
     this.attemptTimers = parent.attemptTimers
     this.bodyTimers = parent.bodyTimers
   }

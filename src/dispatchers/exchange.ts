@@ -12,8 +12,10 @@ import {
   statusOfError,
 } from '../policies/outcome.ts'
 import type { ExchangeScope, Scope } from '../policies/policy.ts'
+import type { RetryBudget } from '../policies/retry-budget.ts'
 import { type CallOptions, callOptionsProblem, rankOf } from './call-options.ts'
 import type { Edge } from './edge.ts'
+import { JudgedOutcome } from './judged-outcome.ts'
 import type { PeerInfo } from './peers.ts'
 
 /** The current scope travels on the dispatch options under this one key; it survives undici's own interceptors. */
@@ -45,31 +47,6 @@ export interface AttemptObserver {
   end(attempt: CallScope): void
 }
 
-class JudgedOutcome implements Outcome {
-  readonly kind: OutcomeKind
-  readonly phase: OutcomePhase
-  readonly status: number | undefined
-  readonly headers: IncomingHttpHeaders | undefined
-  readonly error: unknown
-  readonly headMs: number | undefined
-
-  constructor(
-    kind: OutcomeKind,
-    phase: OutcomePhase,
-    status: number | undefined,
-    headers: IncomingHttpHeaders | undefined,
-    error: unknown,
-    headMs: number | undefined,
-  ) {
-    this.kind = kind
-    this.phase = phase
-    this.status = status
-    this.headers = headers
-    this.error = error
-    this.headMs = headMs
-  }
-}
-
 /** What one verdict is about: the call itself, or one of its attempts. Layers of the kit share it; see {@link Scope}. */
 export abstract class CallScope implements Scope, ScopeHolder {
   abstract readonly exchange: Exchange
@@ -95,6 +72,8 @@ export abstract class CallScope implements Scope, ScopeHolder {
   bodyTimers: TimerLane | null = null
   /** The edge that hands this scope to the transport: the innermost one, where there are several. */
   edge: Edge | null = null
+  /** It has attempts of its own, made by a layer below: what became of it is what became of one of them. */
+  forked = false
   /** Milliseconds of backoff before this attempt. */
   backoffBefore = 0
   /** What policies left for logs and spans; `null` where none did. */
@@ -248,6 +227,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** The tracing layer's own record of the attempt before. */
   previousTrace: object | null = null
   done = false
+  /** The retry budget that has counted this call. */
+  budget: RetryBudget | null = null
   /** Callbacks of a connection run in the context of whoever opened it; what is the caller's runs in this one. */
   readonly context: AsyncResource
   /**
@@ -296,6 +277,13 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** Milliseconds of `performance.now()`. */
   now(): number {
     return this.runningAt === 0 ? performance.now() : this.runningAt
+  }
+
+  /** Counts the call in a retry budget, unless another layer that shares it has done so. */
+  countIn(budget: RetryBudget): void {
+    if (this.budget === budget) return
+    this.budget = budget
+    budget.deposit(this, this.now())
   }
 
   /** Notes an error that comes from the caller: from the request body, or thrown by the consumer of the response. */

@@ -114,6 +114,8 @@ export class FusedCall
     if (this.parts !== null) return true
     const { plan } = this
     const { headTimers } = plan
+    const { budget } = plan.retry
+    if (budget !== null) budget.deposit(this, this.beganAt)
     this.context = {}
     try {
       this.handler.onRequestStart?.(this, this.context)
@@ -299,12 +301,14 @@ export class FusedCall
   }
 
   private noteHead(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
-    const { bodyTimers } = this.plan.inner
+    const { inner, retry, isPlain } = this.plan
+    const { bodyTimers } = inner
     this.headAt = this.running ? this.beganAt : performance.now()
     this.outcome = successOf(status, headers, this.headAt - this.beganAt)
     // Made-up heads are remembered as such when they are seen.
-    if (!this.plan.isPlain) protocolOfHead(controller, headers)
+    if (!isPlain) protocolOfHead(controller, headers)
     if (bodyTimers !== null) this.arm(bodyTimers, this.headAt)
+    if (retry.budget !== null) retry.budget.record(this, false)
   }
 
   private tellHead(status: number, headers: IncomingHttpHeaders, message: string | undefined): void {

@@ -53,7 +53,10 @@ export function partsOf(plan: FusedPlan, state: FusedState): Parts {
   attempt.bodyTimers = plan.inner.bodyTimers
   attempt.notes = state.notes
   attempt.sent = state.sent
-  if (context !== null) attempt.startedAt = beganAt
+  if (context !== null) {
+    attempt.startedAt = beganAt
+    exchange.budget = plan.retry.budget
+  }
   if (headSeen) {
     attempt.headAt = state.headAt
     attempt.outcome = outcome

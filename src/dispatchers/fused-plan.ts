@@ -57,7 +57,7 @@ export class FusedPlan {
 
   /** Whether one object can serve this call, as long as all goes well. */
   fits(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, now: number): boolean {
-    if (now >= this.idleUntil && !this.isIdle(now)) return false
+    if (this.retry.asksUser || (now >= this.idleUntil && !this.isIdle(now))) return false
     const { body, method, upgrade, origin, resilience } = opts as ScopedOptions
     // The clocks of a fused call are those of its chain.
     if (resilience?.deadline !== undefined || resilience?.attemptTimeout !== undefined) return false
@@ -75,7 +75,7 @@ export class FusedPlan {
 export function fusedPlanOf(outer: CallPlan, retry: RetryPlan): FusedPlan | null {
   const { keeper } = outer
   const inner = planOfEdge(outer.dispatch)
-  if (keeper === null || inner === undefined || inner.overEdge || retry.asksUser) return null
+  if (keeper === null || inner === undefined || inner.overEdge) return null
   if (outer.attemptTimers !== null || outer.bodyTimers !== null) return null
   const deadlines = outer.stages.filter(({ deadlineTimers }) => deadlineTimers !== undefined)
   const others = outer.stages.filter(({ deadlineTimers }) => deadlineTimers === undefined)

@@ -1,7 +1,8 @@
 import type { Dispatcher } from 'undici'
 import type { Backoff } from '../policies/backoff.ts'
-import type { Outcome } from '../policies/outcome.ts'
+import { isSuccess, type Outcome } from '../policies/outcome.ts'
 import type { RetryContext, RetryPolicy, RetryRefusal, RetryRequest } from '../policies/retry.ts'
+import type { RetryBudget } from '../policies/retry-budget.ts'
 import { Attempt } from './attempt.ts'
 import type { CallPlan } from './call-plan.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
@@ -9,11 +10,20 @@ import { eachHeader } from './headers.ts'
 import { RepeatingCall } from './repeating-call.ts'
 import { failByDeadline } from './running-deadline.ts'
 
-/** What all calls of one retry() share. */
+/** What all calls of one retry() share, and `update()` changes. */
 export interface RetryPlan {
-  readonly policy: RetryPolicy
-  readonly replayLimit: number
-  readonly asksUser: boolean
+  policy: RetryPolicy
+  replayLimit: number
+  asksUser: boolean
+  budget: RetryBudget | null
+  /** Told of every attempt after the first, and of every one that the budget forbids. */
+  readonly tally: RetryTally
+}
+
+/** Counts retries, per origin. */
+export interface RetryTally {
+  retried(origin: string): void
+  forbidden(origin: string): void
 }
 
 /**
@@ -66,16 +76,35 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
     return this.dispatchAttempt(attempt)
   }
 
+  // The first time an attempt has all its permits. What was refused never reached the server, and allows it no retries.
+  override onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
+    const { budget } = this.repeat
+    if (budget !== null) this.scope.exchange.countIn(budget)
+    super.onRequestStart(controller, context)
+  }
+
   /** Whether an outcome is the call's; if not, the next attempt is on its way. */
   accepts(attempt: Attempt, outcome: Outcome): boolean {
     if (this.committed || this.ended || this.aborted) return true
-    if (outcome.kind === 'success' && !this.repeat.asksUser) return true
-    const { policy } = this.repeat
-    const delay = this.scope.exchange.context.runInAsyncScope(policy.decide, policy, outcome, this)
+    const { policy, asksUser, budget } = this.repeat
+    if (outcome.kind === 'success' && !asksUser) {
+      if (budget !== null && !attempt.forked) budget.record(attempt, false)
+      return true
+    }
+    let delay = this.scope.exchange.context.runInAsyncScope(policy.decide, policy, outcome, this)
+    if (budget !== null) {
+      if (!attempt.forked) recordIn(budget, attempt, outcome, this.refusal)
+      if (delay >= 0 && !budget.withdraw(this.scope, this.scope.exchange.now())) {
+        this.refusal = 'budget'
+        this.repeat.tally.forbidden(this.scope.origin)
+        delay = -1
+      }
+    }
     if (delay < 0) {
       if (this.refusal !== null && outcome.kind !== 'success') this.scope.note('retry.refusal', this.refusal)
       return true
     }
+    this.repeat.tally.retried(this.scope.origin)
     attempt.discarded = true
     this.scope.exchange.lastError = outcome.error
     this.scope.queuedMs += attempt.queuedMs
@@ -110,6 +139,12 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
     clearTimeout(this.timer)
     super.stop(reason)
   }
+}
+
+// What never reached the server says nothing about it, and neither does an outcome that no other attempt would mend.
+function recordIn(budget: RetryBudget, attempt: Attempt, { kind }: Outcome, refusal: RetryRefusal | null): void {
+  if (isSuccess(kind)) budget.record(attempt, false)
+  else if (attempt.sent && refusal !== 'not-retryable' && refusal !== 'forbidden') budget.record(attempt, true)
 }
 
 // A function of its own, so that the timer holds no closure.

@@ -31,6 +31,22 @@ export function parseRetryAfter(value: string | readonly string[] | undefined, n
   return longest
 }
 
+const int32 = /^(?:0|-?[1-9]\d{0,9})$/
+
+/**
+ * Reads gRPC's `grpc-retry-pushback-ms` (proposal A6, "Pushback").
+ *
+ * @param value the field as received
+ * @returns milliseconds after which the server wants to be asked again; -1 if it wants no other attempt, which is also
+ * what a value that cannot be read, or more than one of them, means; `undefined` where there is none
+ */
+export function parsePushback(value: string | readonly string[] | undefined): number | undefined {
+  if (value === undefined) return undefined
+  if (typeof value !== 'string' || !int32.test(value)) return -1
+  const asked = Number(value)
+  return asked < 0 || asked > 2 ** 31 - 1 ? -1 : asked
+}
+
 function parseOne(value: string, nowMs: number): number | undefined {
   if (value.length > longestValue) return undefined
   const text = value.replace(/^[ \t]+|[ \t]+$/g, '')

@@ -1,7 +1,7 @@
 import { type Backoff, type BackoffOptions, backoffDefaults, createBackoff } from './backoff.ts'
 import { checkBoolean, checkDuration, checkFunction, checkNumber, checkOptions } from './options.ts'
 import { kindOfStatus, type Outcome } from './outcome.ts'
-import { parseRetryAfter } from './retry-after.ts'
+import { parsePushback, parseRetryAfter } from './retry-after.ts'
 
 /** Why an outcome is not tried again. */
 export type RetryRefusal =
@@ -19,6 +19,10 @@ export type RetryRefusal =
   | 'deadline'
   /** `retryOn` said no. */
   | 'forbidden'
+  /** The server said no: gRPC's retry pushback. */
+  | 'pushback'
+  /** The retry budget is exhausted. */
+  | 'budget'
 
 /** What is known of a request when the caller's own marks are asked for. */
 export interface RetryRequest {
@@ -216,19 +220,33 @@ export class RetryPolicy {
   }
 
   #delay({ headers }: Outcome, context: RetryContext): number {
-    const asked =
-      this.#respectRetryAfter && headers !== undefined
-        ? parseRetryAfter(headers['retry-after'], this.#now())
-        : undefined
-    if (asked !== undefined) {
-      if (asked <= this.maxDelay && asked < context.remaining) return asked
-      context.refusal = 'retry-after-too-long'
-      return -1
+    if (headers !== undefined) {
+      const pushback = parsePushback(headers['grpc-retry-pushback-ms'] as string | string[] | undefined)
+      if (pushback !== undefined) return this.#pushedBack(pushback, context)
+      const asked = this.#respectRetryAfter ? parseRetryAfter(headers['retry-after'], this.#now()) : undefined
+      if (asked !== undefined) return this.#asked(asked, context)
     }
     context.backoff ??= this.#newBackoff()
     const delay = context.backoff.next()
     if (delay < context.remaining) return delay
     context.refusal = 'deadline'
+    return -1
+  }
+
+  #pushedBack(pushback: number, context: RetryContext): number {
+    if (pushback < 0) {
+      context.refusal = 'pushback'
+      return -1
+    }
+    // A6: should that attempt fail as well, the waits begin anew.
+    context.backoff = null
+    return this.#asked(pushback, context)
+  }
+
+  /** What the server asks for: exactly that, or nothing at all. */
+  #asked(delay: number, context: RetryContext): number {
+    if (delay <= this.maxDelay && delay < context.remaining) return delay
+    context.refusal = 'retry-after-too-long'
     return -1
   }
 }
