@@ -12,6 +12,7 @@ export type { CallOptions } from './dispatchers/call-options.ts'
 export { type CircuitBreakerLayer, type CircuitView, circuitBreaker } from './dispatchers/circuit-breaker.ts'
 export { classify } from './dispatchers/classify.ts'
 export { type ChainDispatcher, compose, type Layers } from './dispatchers/compose.ts'
+export type { ControlledLayer } from './dispatchers/controlled-layer.ts'
 export { deadline, defaultDeadline } from './dispatchers/deadline.ts'
 export { fromCockatiel } from './dispatchers/from-cockatiel.ts'
 export { guard } from './dispatchers/guard.ts'
@@ -20,7 +21,7 @@ export type { Protocol } from './dispatchers/protocol.ts'
 export type { ProxyOptions } from './dispatchers/proxy-options.ts'
 export type { Layer } from './dispatchers/relay.ts'
 export { replayDefaults } from './dispatchers/replay.ts'
-export { type RetryOptions, retry, retryDefaults } from './dispatchers/retry.ts'
+export { type RetryLayer, type RetryOptions, type RetryView, retry, retryDefaults } from './dispatchers/retry.ts'
 export { createFetch, type KitFetch, type KitRequestInit } from './fetch/create-fetch.ts'
 export { delegatedCalls } from './fetch/delegated.ts'
 export {
@@ -37,10 +38,15 @@ export type { RequestTrailers, TrailerOptions } from './http2/request-trailers.t
 export { type BackoffOptions, backoffDefaults } from './policies/backoff.ts'
 export {
   type CircuitBreakerOptions,
+  type CircuitChangeReason,
+  type CircuitEvent,
   type CircuitState,
   type CircuitStateChange,
+  type CircuitStatistics,
   circuitBreakerDefaults,
-} from './policies/circuit-breaker.ts'
+  type ForcedState,
+} from './policies/circuit-options.ts'
+export type { CircuitBreakerSnapshot, CircuitSnapshot } from './policies/circuit-snapshot.ts'
 export {
   AcquireTimeoutError,
   AttemptTimeoutError,
@@ -57,5 +63,14 @@ export {
 export type { Classifiable, Classify, Outcome, OutcomeKind, OutcomePhase } from './policies/outcome.ts'
 export type { ExchangeScope, Permit, Policy, Priority, Scope, Waiting } from './policies/policy.ts'
 export type { RetryInfo, RetryRequest } from './policies/retry.ts'
+export {
+  type ControlledBudget,
+  type RetryBudget,
+  type RetryBudgetOptions,
+  type RetryBudgetView,
+  retryBudget,
+  retryBudgetDefaults,
+} from './policies/retry-budget.ts'
+export { type RetryThrottleOptions, retryThrottle, retryThrottleDefaults } from './policies/retry-throttle.ts'
 export { type StandardOptions, standard, standardDefaults } from './standard.ts'
 export { type TemplatedRequest, type TracingOptions, tracing, tracingDefaults } from './tracing/tracing.ts'

@@ -1,28 +1,63 @@
+import { CircuitBreaker } from '../policies/circuit-breaker.ts'
 import {
-  CircuitBreaker,
   type CircuitBreakerOptions,
   type CircuitState,
   checkCircuitBreaker,
-} from '../policies/circuit-breaker.ts'
+  type ForcedState,
+} from '../policies/circuit-options.ts'
+import { type CircuitBreakerSnapshot, type CircuitSnapshot, checkSnapshot } from '../policies/circuit-snapshot.ts'
+import { show } from '../policies/options.ts'
 import { perOrigin } from '../policies/per-origin.ts'
+import type { ControlledLayer } from './controlled-layer.ts'
 import { stageLayer } from './guard.ts'
-import type { Layer } from './relay.ts'
 
 /** How the circuit of one origin stands. */
 export interface CircuitView {
   readonly state: CircuitState
+  /** What somebody has forced it to; `null`: its rules hold. */
+  readonly forced: ForcedState | null
   /** Milliseconds until an open circuit admits a probe; 0 otherwise. */
   readonly retryAfter: number
   /** Judged calls in the window. */
   readonly calls: number
   /** Failed ones among them. */
   readonly failures: number
+  /** Slow ones among them. */
+  readonly slow: number
+  /** Calls refused so far. */
+  readonly refused: number
+  /** Calls it would have refused so far, had it not run in shadow. */
+  readonly shadowRefused: number
 }
 
 /** The layer that {@link circuitBreaker} makes. */
-export interface CircuitBreakerLayer extends Layer {
-  /** The circuits of all origins called so far, by origin. */
-  state(): Readonly<Record<string, CircuitView>>
+export interface CircuitBreakerLayer extends ControlledLayer<CircuitBreakerOptions, CircuitView> {
+  /**
+   * Makes the circuit of an origin, or of all origins, also of those to come, open (refuses all), closed (admits all, and
+   * counts) or disabled (admits all, and counts nothing), until told otherwise. `null`: its rules hold again, from a
+   * closed circuit that knows nothing.
+   *
+   * @throws TypeError for another state, or an origin that is none.
+   */
+  force(state: ForcedState | null, origin?: string | URL): void
+  /** How all circuits stand, for another process to take over: `JSON.stringify(layer)`. Times are relative. */
+  toJSON(): CircuitBreakerSnapshot
+  /**
+   * Takes over how circuits stood, from `toJSON()`; those of other origins stay as they are.
+   *
+   * @throws RangeError, TypeError for what is no such state; then nothing has been changed.
+   */
+  restore(snapshot: CircuitBreakerSnapshot): void
+}
+
+const orders: readonly unknown[] = ['open', 'closed', 'disabled', null]
+
+function checkOrigin(origin: string | URL): string {
+  const parsed = URL.parse(String(origin))?.origin
+  if (parsed === undefined || parsed === 'null') {
+    throw new TypeError(`circuitBreaker: origin must be a URL such as https://api.example.com, got ${show(origin)}`)
+  }
+  return parsed
 }
 
 /**
@@ -36,15 +71,50 @@ export interface CircuitBreakerLayer extends Layer {
  */
 export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBreakerLayer {
   checkCircuitBreaker(options)
-  const policy = perOrigin('circuitBreaker', (origin) => new CircuitBreaker(options, origin))
+  let current = options
+  let forcedAll: ForcedState | null = null
+  const policy = perOrigin('circuitBreaker', (origin) => {
+    const breaker = new CircuitBreaker(current, origin)
+    breaker.force(forcedAll)
+    return breaker
+  })
+  const { origins } = policy
   const layer = stageLayer({ name: 'circuitBreaker', stages: [{ ...policy, fuses: true }] })
+
+  const update = (changes: Partial<CircuitBreakerOptions>) => {
+    const next = { ...current, ...changes }
+    const settings = checkCircuitBreaker(next)
+    current = next
+    for (const [, breaker] of origins) breaker.update(settings)
+  }
+  const force = (state: ForcedState | null, origin?: string | URL) => {
+    if (!orders.includes(state)) {
+      throw new TypeError(`circuitBreaker: state must be one of ${orders.map(show).join(', ')}, got ${show(state)}`)
+    }
+    if (origin !== undefined) {
+      origins.get(checkOrigin(origin)).force(state)
+      return
+    }
+    forcedAll = state
+    for (const [, breaker] of origins) breaker.force(state)
+  }
   const state = () => {
     const views: Record<string, CircuitView> = {}
-    for (const [origin, breaker] of policy.origins) {
-      const { calls, failures } = breaker.statistics
-      views[origin] = { state: breaker.state, retryAfter: breaker.retryAfter, calls, failures }
+    for (const [origin, breaker] of origins) {
+      const { forced, retryAfter, refused, shadowRefused } = breaker
+      views[origin] = { state: breaker.state, forced, retryAfter, ...breaker.statistics, refused, shadowRefused }
     }
     return views
   }
-  return Object.assign(layer, { state })
+  const toJSON = (): CircuitBreakerSnapshot => {
+    const found: Record<string, CircuitSnapshot> = {}
+    for (const [origin, breaker] of origins) found[origin] = breaker.snapshot()
+    return { version: 1, origins: found }
+  }
+  const restore = (snapshot: CircuitBreakerSnapshot) => {
+    const given = Object.entries(checkSnapshot(snapshot).origins)
+    const checked = given.map(([origin, one]) => [checkOrigin(origin), one] as const)
+    for (const [origin, one] of checked) origins.get(origin).restore(one)
+  }
+  return Object.assign(layer, { update, state, force, toJSON, restore })
 }

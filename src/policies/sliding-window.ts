@@ -2,12 +2,23 @@
 const width = 3
 const sliceCount = 20
 
+/** What one slice of a window holds. */
+export interface WindowSlice {
+  /** Milliseconds since it began. */
+  readonly age: number
+  readonly calls: number
+  readonly failures: number
+  readonly slow: number
+}
+
 /**
  * Counts what happened in the last `length` milliseconds: a ring of 20 slices, each of which falls out as a whole. So
  * nothing older than `length` is ever counted, and everything younger than 19/20 of it is. Idle time empties it: slices
  * go by the clock, not by events. Adding and reading cost a few additions, whatever the traffic; there is no timer.
  */
 export class SlidingWindow {
+  /** Milliseconds. */
+  readonly length: number
   readonly #sliceLength: number
   readonly #slices = new Uint32Array(sliceCount * width)
   #slice: number = Number.NEGATIVE_INFINITY
@@ -17,6 +28,7 @@ export class SlidingWindow {
 
   /** @param length milliseconds */
   constructor(length: number) {
+    this.length = length
     this.#sliceLength = length / sliceCount
   }
 
@@ -60,6 +72,33 @@ export class SlidingWindow {
     if (passed >= sliceCount) this.#clear()
     else for (let gone = this.#slice + 1; gone <= slice; gone++) this.#drop(this.#offset(gone))
     this.#slice = slice
+  }
+
+  /** What each slice holds, the oldest first, with the milliseconds since it began: older than any call in it. */
+  slices(now: number): WindowSlice[] {
+    this.advance(now)
+    const found: WindowSlice[] = []
+    for (let slice = this.#slice - sliceCount + 1; slice <= this.#slice; slice++) {
+      const at = this.#offset(slice)
+      const [calls = 0, failures = 0, slow = 0] = this.#slices.subarray(at, at + width)
+      if (calls > 0) found.push({ age: now - slice * this.#sliceLength, calls, failures, slow })
+    }
+    return found
+  }
+
+  /** Counts what another window held; what is too old by now is left out. */
+  addSlice(now: number, { age, calls, failures, slow }: WindowSlice): void {
+    this.advance(now)
+    const slice = Math.floor((now - age) / this.#sliceLength)
+    if (slice <= this.#slice - sliceCount) return
+    const at = this.#offset(slice)
+    const slices = this.#slices
+    this.#calls += calls
+    slices[at]! += calls
+    this.#failures += failures
+    slices[at + 1]! += failures
+    this.#slow += slow
+    slices[at + 2]! += slow
   }
 
   #clear(): void {

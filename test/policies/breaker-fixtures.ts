@@ -1,9 +1,6 @@
 import { expect } from 'vitest'
-import {
-  CircuitBreaker,
-  type CircuitBreakerOptions,
-  type CircuitStateChange,
-} from '../../src/policies/circuit-breaker.ts'
+import { CircuitBreaker } from '../../src/policies/circuit-breaker.ts'
+import type { CircuitBreakerOptions, CircuitStateChange } from '../../src/policies/circuit-options.ts'
 import { CircuitOpenError } from '../../src/policies/errors.ts'
 import type { Outcome, OutcomeKind } from '../../src/policies/outcome.ts'
 import type { Permit } from '../../src/policies/policy.ts'

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { CircuitBreaker, type CircuitState } from '../../src/policies/circuit-breaker.ts'
+import { CircuitBreaker } from '../../src/policies/circuit-breaker.ts'
+import type { CircuitState } from '../../src/policies/circuit-options.ts'
 import { CircuitOpenError } from '../../src/policies/errors.ts'
 import type { OutcomeKind } from '../../src/policies/outcome.ts'
 import type { Permit } from '../../src/policies/policy.ts'

@@ -1,10 +1,10 @@
 import { describe, expect, it, vi } from 'vitest'
+import { CircuitBreaker } from '../../src/policies/circuit-breaker.ts'
 import {
-  CircuitBreaker,
   type CircuitBreakerOptions,
   checkCircuitBreaker,
   circuitBreakerDefaults,
-} from '../../src/policies/circuit-breaker.ts'
+} from '../../src/policies/circuit-options.ts'
 import { breakerAt, call, calls, end, neutral, opened, origin } from './breaker-fixtures.ts'
 import { kinds, outcome } from './fixtures.ts'
 
@@ -176,7 +176,9 @@ describe('a listener', () => {
     const { breaker, changes } = breakerAt(0, { minimumCalls: 2 })
     calls(breaker, 'success', 1)
     calls(breaker, 'networkError', 1)
-    expect(changes).toEqual([{ origin, from: 'closed', to: 'open', statistics: { calls: 2, failures: 1, slow: 0 } }])
+    expect(changes).toEqual([
+      { origin, from: 'closed', to: 'open', reason: 'failureShare', statistics: { calls: 2, failures: 1, slow: 0 } },
+    ])
   })
 
   it('that throws disturbs neither the circuit nor the call', () => {
@@ -204,10 +206,16 @@ describe('options', () => {
       failureShare: 0.5,
       window: 10_000,
       minimumCalls: 20,
+      windowCalls: undefined,
+      consecutiveFailures: undefined,
       openFor: 5_000,
+      openForFactor: 1,
+      openForMax: 60_000,
+      openForJitter: 0,
       probes: 1,
       slowCallShare: undefined,
       slowCallDuration: undefined,
+      shadow: false,
     })
     expect(checkCircuitBreaker()).toMatchObject(circuitBreakerDefaults)
   })
