@@ -89,7 +89,8 @@ export class SlidingWindow {
   /** Counts what another window held; what is too old by now is left out. */
   addSlice(now: number, { age, calls, failures, slow }: WindowSlice): void {
     this.advance(now)
-    const slice = Math.floor((now - age) / this.#sliceLength)
+    // A hair more, so that a slice of this very clock comes back to its place.
+    const slice = Math.floor((now - age) / this.#sliceLength + 1e-6)
     if (slice <= this.#slice - sliceCount) return
     const at = this.#offset(slice)
     const slices = this.#slices
