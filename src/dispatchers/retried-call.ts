@@ -76,7 +76,7 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
     return this.dispatchAttempt(attempt)
   }
 
-  // The first time an attempt has all its permits. What was refused never reached the server, and allows it no retries.
+  // Told when an attempt is admitted or begins to wait. A call that is refused at once is no load, and allows no retries.
   override onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
     const { budget } = this.repeat
     if (budget !== null) this.scope.exchange.countIn(budget)

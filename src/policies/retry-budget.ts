@@ -22,8 +22,8 @@ export interface RetryBudgetView {
  */
 export interface RetryBudget {
   /**
-   * A call that was admitted is handed to the transport for the first time. Once a call, however often it is sent and
-   * however many layers share the budget.
+   * A call goes on to the transport, or to a queue, for the first time; one that is refused before does not count. Once a
+   * call, however often it is sent and however many layers share the budget.
    *
    * @param now milliseconds of `performance.now()`
    */

@@ -11,6 +11,7 @@ import {
   type Logger,
   logging,
   retry,
+  retryBudget,
   standard,
   tracing,
 } from 'roundtripper'
@@ -25,8 +26,8 @@ export interface LayerKind {
 const ignore = () => {}
 const allLevels: Logger = { debug: ignore, info: ignore, warn: ignore }
 
-/** Two attempts, and no wait that a test would feel. */
-const quickRetry = { maxAttempts: 2, backoff: 1 } as const
+/** Two attempts, and no wait that a test would feel. What the scenarios repeat is more than a budget would allow. */
+const quickRetry = { maxAttempts: 2, backoff: 1, budget: false } as const
 
 // Fewer slots than calls, so that most of them wait.
 const slots = { limit: 6, queue: 1000 } as const
@@ -60,7 +61,9 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'attemptTimeout', make: () => [attemptTimeout()] },
   { name: 'bodyTimeout', make: () => [bodyTimeout()] },
   { name: 'retry', make: () => [retry(quickRetry)] },
+  { name: 'retry (budget)', make: () => [retry({ ...quickRetry, budget: retryBudget({ share: 1000 }) })] },
   { name: 'circuitBreaker', make: (books) => [calmBreaker(books)] },
+  { name: 'circuitBreaker (shadow)', make: () => [circuitBreaker({ consecutiveFailures: 1, shadow: true })] },
   { name: 'bulkhead', make: (books) => [countedBulkhead(books)] },
   { name: 'guard', make: (books) => [guard(books.admits())] },
   { name: 'guard (promise)', make: (books) => [guard(books.waits())] },

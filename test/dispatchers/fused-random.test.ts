@@ -1,6 +1,6 @@
 // Random calls through one object and through many, with the same seed: whatever transport and consumers do, what each side
 // sees of the other has to be the same, line by line.
-import { bulkhead, circuitBreaker, classify, compose, guard, standard } from 'roundtripper'
+import { bulkhead, circuitBreaker, classify, compose, guard, retryBudget, retryThrottle, standard } from 'roundtripper'
 import { seededRandom } from 'roundtripper/testing'
 import { Dispatcher } from 'undici'
 import { expect, it, onTestFinished, vi } from 'vitest'
@@ -173,8 +173,14 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
     openFor: 5_003,
     window: 20_000,
     probes: 1 + draw(2),
+    shadow: draw(4) === 0,
+    consecutiveFailures: draw(2) === 0 ? undefined : 2,
+    openForFactor: 1 + draw(2),
+    openForJitter: 0.5,
+    random: () => draw(100) / 100,
     onStateChange,
   })
+  const budget = draw(2) === 0 ? retryBudget({ share: 0.5, minPerSecond: 0 }) : retryThrottle({ maxTokens: 3 })
   const others = standard({
     tracing: false,
     circuitBreaker: false,
@@ -182,7 +188,7 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
     deadline: 6_000 + draw(6_000),
     attemptTimeout: 2_000 + draw(3_900),
     bodyTimeout: 2_500 + draw(2_000),
-    retry: { maxAttempts: 1 + draw(3), backoff: 503 },
+    retry: { maxAttempts: 1 + draw(3), backoff: 503, budget: draw(4) === 0 ? false : budget },
   })
   const transport = new Transport(draw, lines)
   const note = guard({
@@ -209,6 +215,7 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
     await settle(97)
   }
   for (let left = 10 + draw(50); left > 0; left--) {
+    if (draw(40) === 0) breaker.force(([null, 'open', 'closed', 'disabled'] as const)[draw(4)] ?? null)
     const what = draw(10)
     const { sent } = transport
     const { kept } = consumers[draw(calls)] as Consumer
@@ -222,8 +229,7 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
   }
   for (const { kept } of consumers) kept?.abort(new Error('over'))
   await vi.advanceTimersByTimeAsync(30_000)
-  const { calls: judged, failures } = breaker.state()[origin] ?? {}
-  lines.push(`judged ${judged} ${failures}`)
+  lines.push(`circuit ${JSON.stringify(breaker.state()[origin])}`, `budget ${JSON.stringify(budget.state())}`)
   tellSlots()
   await chain.destroy()
   return lines
