@@ -29,6 +29,9 @@ export type LayerName = (typeof layerNames)[number]
 export const forms = ['fused', 'unfused', 'composed', 'single'] as const
 export type Form = (typeof forms)[number]
 
+/** What bounds the retries of a chain: nothing, what the kit does by default, hardly any, tokens, nothing but on paper. */
+export const budgets = ['none', 'default', 'tight', 'tokens', 'shadow'] as const
+
 /** One chain, drawn by chance. Durations are milliseconds. */
 export interface ChainSpec {
   readonly form: Form
@@ -41,12 +44,16 @@ export interface ChainSpec {
   readonly unreadBodyTimeout: number
   readonly maxAttempts: number
   readonly backoff: number
+  readonly budget: (typeof budgets)[number]
   readonly limit: number
   readonly queue: number
   readonly queueTimeout: number | undefined
   readonly minimumCalls: number
   readonly openFor: number
   readonly probes: number
+  /** Calls, where the breaker looks at the last so many and not at a time. */
+  readonly windowCalls: number | undefined
+  readonly breakerInShadow: boolean
   /** Whether the agent offers HTTP/2. */
   readonly allowH2: boolean
   /** The share of calls that go to a server of HTTP/2. */
@@ -121,12 +128,15 @@ export function drawChain(random: SeededRandom): ChainSpec {
     unreadBodyTimeout: waits && random.chance(0.8) ? random.integer(8, 16) : 0,
     maxAttempts: random.integer(1, 8) === 1 ? 1 : random.integer(2, 4),
     backoff: random.integer(3, 8),
+    budget: random.pick(budgets),
     limit: random.integer(2, 5),
     queue: random.integer(2, 20),
     queueTimeout: random.chance(0.4) ? random.integer(20, 60) : undefined,
     minimumCalls: random.integer(4, 10),
     openFor: random.integer(2, 12),
     probes: random.integer(1, 2),
+    windowCalls: random.chance(0.3) ? random.integer(10, 20) : undefined,
+    breakerInShadow: random.chance(0.2),
     allowH2,
     http2Share: allowH2 ? 0.56 : 0,
     bounds: { body: has('bodyTimeout') },

@@ -12,7 +12,10 @@ import {
   guard,
   type Layer,
   logging,
+  type RetryOptions,
   retry,
+  retryBudget,
+  retryThrottle,
   tracing,
 } from '../../src/index.ts'
 import { CircuitBreaker } from '../../src/policies/circuit-breaker.ts'
@@ -47,6 +50,14 @@ const foreign: Readonly<Partial<Record<LayerName, () => Layer>>> = {
   'undici decompress': () => interceptors.decompress({ skipErrorResponses: false }),
   'undici retry': () => interceptors.retry({ maxRetries: 2, minTimeout: 2, maxTimeout: 8, timeoutFactor: 1 }),
   'undici dns': () => interceptors.dns({ affinity: 4 }),
+}
+
+const budgetOf: Readonly<Record<ChainSpec['budget'], () => NonNullable<RetryOptions['budget']>>> = {
+  none: () => false,
+  default: () => ({}),
+  tight: () => retryBudget({ share: 0.1, minPerSecond: 1 }),
+  tokens: () => retryThrottle({ maxTokens: 4, tokenRatio: 0.5 }),
+  shadow: () => ({ share: 0, minPerSecond: 0, shadow: true }),
 }
 
 /** A foreign interceptor that does nothing: layers on its two sides cannot be folded into one guard. */
@@ -123,7 +134,9 @@ export class Instruments {
         return bodyTimeout(spec.bodyTimeout)
       case 'retry': {
         const backoff = { initialDelay: spec.backoff, maxDelay: 2 * spec.backoff }
-        return retry({ maxAttempts: spec.maxAttempts, maxDelay: 2 * spec.backoff, backoff, replayLimit, random })
+        const { maxAttempts, budget } = spec
+        const bounds = { budget: budgetOf[budget](), replayLimit }
+        return retry({ maxAttempts, maxDelay: 2 * spec.backoff, backoff, random, ...bounds })
       }
       case 'bulkhead': {
         const { limit, queue, queueTimeout } = spec
@@ -149,9 +162,10 @@ export class Instruments {
 
   // Every other time as a bare policy: only so can it be asked whether something is still in flight.
   #circuitBreaker(): Layer {
-    const { minimumCalls, openFor, probes } = this.#spec
+    const { minimumCalls, openFor, probes, windowCalls, breakerInShadow: shadow } = this.#spec
     const { now } = this.#around
-    const options: CircuitBreakerOptions = { minimumCalls, openFor, probes, window: 400, ...(now && { now }) }
+    const window = { window: 400, windowCalls }
+    const options: CircuitBreakerOptions = { minimumCalls, openFor, probes, ...window, shadow, ...(now && { now }) }
     if (minimumCalls % 2 === 0 || this.#spec.form === 'single') return circuitBreaker(options)
     const policy = perOrigin('circuitBreaker', (origin) => new CircuitBreaker(options, origin))
     this.breakers.push(policy)
