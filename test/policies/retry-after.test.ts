@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { parseRetryAfter } from '../../src/policies/retry-after.ts'
+import { parsePushback, parseRetryAfter } from '../../src/policies/retry-after.ts'
 import { holds } from './fixtures.ts'
 
 const now = Date.UTC(2026, 2, 14, 12, 0, 0)
@@ -111,4 +111,29 @@ it('12: of several fields the longest wait counts, so that nothing is sent early
   expect(parseRetryAfter(['1', '3', '2'], now)).toBe(3000)
   expect(parseRetryAfter(['soon', '2'], now)).toBe(2000)
   expect(parseRetryAfter(['soon'], now)).toBeUndefined()
+})
+
+describe("gRPC's retry pushback", () => {
+  // A6, "Pushback": a signed 32-bit integer without unnecessary zeros; negative or unreadable is a no.
+  it.each<[string | string[] | undefined, number | undefined]>([
+    [undefined, undefined],
+    ['0', 0],
+    ['250', 250],
+    ['2147483647', 2_147_483_647],
+    ['-1', -1],
+    ['-250', -1],
+    ['2147483648', -1],
+    ['99999999999', -1],
+    ['-0', -1],
+    ['007', -1],
+    ['+1', -1],
+    ['1.5', -1],
+    ['1e3', -1],
+    [' 1', -1],
+    ['', -1],
+    ['soon', -1],
+    [['1', '1'], -1],
+  ])('23: %o is %o', (value, expected) => {
+    expect(parsePushback(value)).toBe(expected)
+  })
 })

@@ -44,6 +44,40 @@ describe('how often', () => {
   })
 })
 
+describe("gRPC's retry pushback", () => {
+  const pushedBack = (value: string, more: Record<string, string> = {}) =>
+    status(503, { 'grpc-retry-pushback-ms': value, ...more })
+
+  it('23: takes the place of the backoff and of Retry-After, and is never cut short', () => {
+    expect(decide(pushedBack('250'))).toBe(250)
+    expect(decide(pushedBack('0', { 'retry-after': '2' }))).toBe(0)
+    expect(decide(pushedBack('250'), {}, { respectRetryAfter: false })).toBe(250)
+    expect(decide(pushedBack('5001'))).toBe('retry-after-too-long')
+    expect(decide(pushedBack('250'), { remaining: 250 })).toBe('retry-after-too-long')
+  })
+
+  it('23: stops retries where it says so', () => {
+    expect(decide(pushedBack('-1'))).toBe('pushback')
+    expect(decide(pushedBack('soon', { 'retry-after': '0' }))).toBe('pushback')
+    expect(decide(pushedBack('-1'), {}, { retryOn: () => true })).toBe('pushback')
+  })
+
+  it('23: allows no more attempts than there are, and makes nothing safe', () => {
+    expect(decide(pushedBack('1'), { attempt: 4 })).toBe('exhausted')
+    expect(decide(pushedBack('1'), { method: 'POST' })).toBe('unsafe')
+    expect(decide(status(400, { 'grpc-retry-pushback-ms': '1' }))).toBe('not-retryable')
+  })
+
+  // A6, "Summary of Retry and Hedging Logic", 5: the delay after it is the initial backoff again.
+  it('23: begins the waits anew', () => {
+    const policy = policyOf({ backoff: [1, 2, 3] })
+    const given = context()
+    expect(policy.decide(status(503), given)).toBe(1)
+    expect(policy.decide(pushedBack('50'), Object.assign(given, { attempt: 2 }))).toBe(50)
+    expect(policy.decide(status(503), Object.assign(given, { attempt: 3 }))).toBe(1)
+  })
+})
+
 describe('Retry-After', () => {
   it('11: takes the place of the backoff, in both forms', () => {
     expect(decide(status(503, { 'retry-after': '2' }))).toBe(2000)
