@@ -265,6 +265,21 @@ describe('the budget of retry()', () => {
     expect(layer.state()).toEqual({ [server.origin]: { retries: 1, refused: 1, budget: null } })
   })
 
+  it('22: one of your own that throws allows nothing, and disturbs no call', async () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockReturnValue()
+    onTestFinished(() => warn.mockRestore())
+    const broken = () => {
+      throw new Error('mine')
+    }
+    const server = await serve({ protocol: 'h1c', respond: [{ body: 'fine' }, 503] })
+    const budget = { deposit: broken, record: broken, withdraw: broken }
+    const chain = chainTo(server, standard({ tracing: false, retry: { ...quick, budget } }))
+    expect(await call(chain, server.url())).toEqual({ status: 200, text: 'fine' })
+    expect((await call(chain, server.url())).status).toBe(503)
+    expect(server.count()).toBe(2)
+    expect(warn).toHaveBeenCalledTimes(5)
+  })
+
   it.each<[unknown, string]>([
     [{ budget: true }, 'retry: budget must be a budget, options for one, or false, got true'],
     [{ budget: null }, 'retry: budget must be a budget, options for one, or false, got null'],
