@@ -153,6 +153,15 @@ describe.each(protocols)('a retry budget over HTTP/$version', ({ protocol }) => 
     expect(server.count('/bad')).toBe(4)
   })
 
+  it('22: an attempt takes one token, also where its call is repeated further out', async () => {
+    const server = await serve({ protocol, respond: [503, 503, 200] })
+    const budget = retryThrottle()
+    const inner = chainTo(server, retry({ ...quick, maxAttempts: 2, budget }))
+    await call(inner.compose(retry({ ...quick, maxAttempts: 2, budget })), server.url())
+    // Two failures and a success: 8.1 of 10, of which 3.1 are above the half.
+    expect(budget.state()[server.origin]).toMatchObject({ left: 4, granted: 2 })
+  })
+
   it('22: tokens are not taken by what says nothing about the server', async () => {
     const server = await serve({ protocol, respond: { hang: 'head' } })
     const budget = retryThrottle({ maxTokens: 2 })
