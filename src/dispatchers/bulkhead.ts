@@ -6,8 +6,8 @@ import {
 } from '../policies/bulkhead.ts'
 import { checkDuration, checkOptions } from '../policies/options.ts'
 import { perOrigin } from '../policies/per-origin.ts'
+import type { ControlledLayer } from './controlled-layer.ts'
 import { stageLayer } from './guard.ts'
-import type { Layer } from './relay.ts'
 import { unreadBodyTimeout } from './unread-body.ts'
 
 /** Options of {@link bulkhead}. */
@@ -28,13 +28,17 @@ export interface BulkheadView {
   readonly inUse: number
   /** Calls that wait for one. */
   readonly queued: number
+  /** Calls refused so far: at once, in the queue, or for a more important one. */
+  readonly refused: number
+  /** Calls it would have refused so far, had it not run in shadow. */
+  readonly shadowRefused: number
 }
 
-/** The layer that {@link bulkhead} makes. */
-export interface BulkheadLayer extends Layer {
-  /** The slots of all origins called so far, by origin. */
-  state(): Readonly<Record<string, BulkheadView>>
-}
+/**
+ * The layer that {@link bulkhead} makes. `update` takes all options but `unreadBodyTimeout`, which is part of the plan of
+ * a chain.
+ */
+export type BulkheadLayer = ControlledLayer<PolicyOptions, BulkheadView>
 
 /** Checks `unreadBodyTimeout` of `layer`; 0 stands for off. */
 export function checkUnreadBodyTimeout(layer: string, given: number | false | undefined): number {
@@ -57,13 +61,22 @@ export function bulkhead(options: BulkheadOptions = {}): BulkheadLayer {
   checkOptions('bulkhead', options, Object.keys(bulkheadDefaults))
   const { unreadBodyTimeout: unread, ...slots } = options
   checkBulkhead(slots)
-  const policy = perOrigin('bulkhead', () => new Bulkhead(slots))
+  let current: PolicyOptions = slots
+  const policy = perOrigin('bulkhead', () => new Bulkhead(current))
   const stage = { ...policy, fuses: true, unreadBodyTimeout: checkUnreadBodyTimeout('bulkhead', unread) }
   const layer = stageLayer({ name: 'bulkhead', stages: [stage] })
+  const update = (changes: Partial<PolicyOptions>) => {
+    const next = { ...current, ...changes }
+    const settings = checkBulkhead(next)
+    current = next
+    for (const [, one] of policy.origins) one.update(settings)
+  }
   const state = () => {
     const views: Record<string, BulkheadView> = {}
-    for (const [origin, { inUse, queued }] of policy.origins) views[origin] = { inUse, queued }
+    for (const [origin, { inUse, queued, refused, shadowRefused }] of policy.origins) {
+      views[origin] = { inUse, queued, refused, shadowRefused }
+    }
     return views
   }
-  return Object.assign(layer, { state })
+  return Object.assign(layer, { update, state })
 }

@@ -1,6 +1,6 @@
 import { lane, type TimerEntry, type TimerLane } from './clock.ts'
 import { BulkheadFullError } from './errors.ts'
-import { checkDuration, checkNumber, checkOptions } from './options.ts'
+import { checkBoolean, checkDuration, checkNumber, checkOptions } from './options.ts'
 import { type Permit, type Policy, priorities, type Scope, type Waiting } from './policy.ts'
 
 // A semaphore of our own, because p-limit does not fit here. It frees a slot some microtasks after the call is over, so
@@ -24,10 +24,15 @@ export interface BulkheadOptions {
    * @default undefined
    */
   readonly queueTimeout?: number | undefined
+  /**
+   * Lets every call pass at once: only counts and notes which of them would have waited or been refused.
+   * @default false
+   */
+  readonly shadow?: boolean
 }
 
 /** What a bulkhead does unless told otherwise. */
-export const bulkheadDefaults = Object.freeze({ limit: 256, queue: 1024, queueTimeout: undefined })
+export const bulkheadDefaults = Object.freeze({ limit: 256, queue: 1024, queueTimeout: undefined, shadow: false })
 
 /** Checked options, with every default filled in. */
 export type BulkheadSettings = Required<BulkheadOptions>
@@ -36,12 +41,17 @@ export type BulkheadSettings = Required<BulkheadOptions>
 export function checkBulkhead(options: BulkheadOptions = {}): BulkheadSettings {
   checkOptions('bulkhead', options, Object.keys(bulkheadDefaults))
   const { limit = bulkheadDefaults.limit, queue = bulkheadDefaults.queue, queueTimeout } = options
+  const { shadow = bulkheadDefaults.shadow } = options
   return {
     limit: checkNumber('limit', limit, { min: 1, integer: true }),
     queue: checkNumber('queue', queue, { min: 0, integer: true }),
     queueTimeout: queueTimeout === undefined ? undefined : checkDuration('queueTimeout', queueTimeout),
+    shadow: checkBoolean('shadow', shadow),
   }
 }
+
+/** What a call holds that would have been refused: it takes no slot, as it would not have had one. */
+const uncounted: Permit = { settle: () => undefined }
 
 /**
  * At most `limit` calls at once, the next `queue` wait their turn, and more are refused with a {@link BulkheadFullError}.
@@ -51,15 +61,18 @@ export function checkBulkhead(options: BulkheadOptions = {}): BulkheadSettings {
  */
 export class Bulkhead implements Policy, Permit {
   readonly name = 'bulkhead'
-  readonly settings: BulkheadSettings
+  settings: BulkheadSettings
+  /** Calls refused so far. */
+  refused = 0
+  /** Calls it would have refused so far, had it not run in shadow. */
+  shadowRefused = 0
   readonly #waiters = new Queue()
-  readonly #lane: TimerLane | null
+  #lane: TimerLane | null
   #inUse = 0
 
   constructor(options: BulkheadOptions = {}) {
     this.settings = checkBulkhead(options)
-    const { queueTimeout } = this.settings
-    this.#lane = queueTimeout === undefined ? null : lane(queueTimeout, true)
+    this.#lane = laneOf(this.settings)
   }
 
   /** Slots taken, those on their way to a waiter included. */
@@ -84,10 +97,11 @@ export class Bulkhead implements Policy, Permit {
       this.#inUse++
       return this
     }
+    if (this.settings.shadow) return this.#pass(scope)
     const { priority } = scope.exchange
     if (this.#waiters.size >= this.settings.queue) {
       const displaced = this.#waiters.lastBelow(priority)
-      if (displaced === null) throw full(scope.origin, this.settings, 'is full')
+      if (displaced === null) throw this.refuse(scope.origin, 'is full')
       displaced.displace()
     }
     const waiter = new Waiter(this, this.#waiters, this.#lane, scope.origin, priority)
@@ -96,16 +110,52 @@ export class Bulkhead implements Policy, Permit {
     return waiter
   }
 
-  /** Gives a slot back, or on to whoever is next. */
+  /** Gives a slot back, or on to whoever is next, unless there are fewer slots now than calls under way. */
   settle(): void {
-    const next = this.#waiters.shift()
+    const next = this.#inUse > this.settings.limit ? null : this.#waiters.shift()
     if (next === null) this.#inUse--
     else next.grant()
   }
+
+  /** Counts a refusal, and says it. */
+  refuse(origin: string, what: string): BulkheadFullError {
+    this.refused++
+    const { limit, queue } = this.settings
+    return new BulkheadFullError(`the bulkhead of ${origin} ${what} (limit ${limit}, queue ${queue})`, { origin })
+  }
+
+  /**
+   * Takes over other settings. Slots that are new go to those who wait, at once; slots that are too many go as their calls
+   * end. Who waits keeps the place and the time it was given.
+   */
+  update(settings: BulkheadSettings): void {
+    const { queueTimeout } = this.settings
+    this.settings = settings
+    if (queueTimeout !== settings.queueTimeout) this.#lane = laneOf(settings)
+    while (settings.shadow || this.#inUse < settings.limit) {
+      const next = this.#waiters.shift()
+      if (next === null) return
+      this.#inUse++
+      next.grant()
+    }
+  }
+
+  // Who would wait counts among those under way: with a slot or a place, their number is the same.
+  #pass(scope: Scope): Permit {
+    const { limit, queue } = this.settings
+    const wouldWait = this.#inUse < limit + queue
+    scope.note('bulkhead.shadow', wouldWait ? 'queued' : 'full')
+    if (!wouldWait) {
+      this.shadowRefused++
+      return uncounted
+    }
+    this.#inUse++
+    return this
+  }
 }
 
-function full(origin: string, { limit, queue }: BulkheadSettings, what: string): BulkheadFullError {
-  return new BulkheadFullError(`the bulkhead of ${origin} ${what} (limit ${limit}, queue ${queue})`, { origin })
+function laneOf({ queueTimeout }: BulkheadSettings): TimerLane | null {
+  return queueTimeout === undefined ? null : lane(queueTimeout, true)
 }
 
 type WaiterState = 'waiting' | 'granted' | 'refused' | 'over'
@@ -164,7 +214,7 @@ class Waiter implements Waiting, TimerEntry {
     this.#waiters.remove(this)
     this.#lane?.remove(this)
     this.#state = 'refused'
-    this.#error = full(this.#origin, this.#bulkhead.settings, 'is full, and a more important call took the place')
+    this.#error = this.#bulkhead.refuse(this.#origin, 'is full, and a more important call took the place')
     // Not on the stack of the call that took it.
     if (this.#refused !== null) this.#deliverSoon()
   }
@@ -172,8 +222,7 @@ class Waiter implements Waiting, TimerEntry {
   onTimer(): void {
     this.#waiters.remove(this)
     this.#state = 'refused'
-    const { settings } = this.#bulkhead
-    this.#error = full(this.#origin, settings, `had no slot free within ${settings.queueTimeout} ms`)
+    this.#error = this.#bulkhead.refuse(this.#origin, `had no slot free within ${this.#lane?.duration} ms`)
     if (this.#refused !== null) this.#deliver()
   }
 

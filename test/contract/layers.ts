@@ -65,6 +65,7 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'circuitBreaker', make: (books) => [calmBreaker(books)] },
   { name: 'circuitBreaker (shadow)', make: () => [circuitBreaker({ consecutiveFailures: 1, shadow: true })] },
   { name: 'bulkhead', make: (books) => [countedBulkhead(books)] },
+  { name: 'bulkhead (shadow)', make: () => [bulkhead({ limit: 1, queue: 0, shadow: true })] },
   { name: 'guard', make: (books) => [guard(books.admits())] },
   { name: 'guard (promise)', make: (books) => [guard(books.waits())] },
   {

@@ -145,7 +145,7 @@ describe.each(protocols)('closing a chain over $version', ({ protocol }) => {
     await chain.destroy(reason)
     expect(await Promise.all([backingOff, hanging, queued])).toEqual([reason, reason, reason])
     expect(await body).toBe(reason)
-    expect(slots.state()[server.origin]).toEqual({ inUse: 0, queued: 0 })
+    expect(slots.state()[server.origin]).toMatchObject({ inUse: 0, queued: 0 })
     expect(await errorOf(call(chain, server.url('/')))).toBeInstanceOf(errors.ClientDestroyedError)
     expect(server.count('/queued')).toBe(0)
   })

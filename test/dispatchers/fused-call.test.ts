@@ -193,7 +193,7 @@ async function play(protocol: 'h1' | 'h2', extra: readonly Layer[], one: Case): 
   await eventually(() => diaries.every(({ over }) => over))
   if (clock !== undefined) vi.useRealTimers()
   await turns()
-  expect(slots.state()[server.origin] ?? { inUse: 0, queued: 0 }).toEqual({ inUse: 0, queued: 0 })
+  expect(slots.state()[server.origin] ?? { inUse: 0, queued: 0 }).toMatchObject({ inUse: 0, queued: 0 })
   await chain.close()
   const { calls = 0, failures = 0 } = breaker.state()[server.origin] ?? {}
   return [...diaries.flatMap(({ lines }, at) => lines.map((line) => `${at}: ${line}`)), `judged ${calls} ${failures}`]

@@ -215,6 +215,7 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
     await settle(97)
   }
   for (let left = 10 + draw(50); left > 0; left--) {
+    if (draw(20) === 0) slots.update({ limit: 1 + draw(3), queue: draw(3), shadow: draw(6) === 0 })
     if (draw(40) === 0) breaker.force(([null, 'open', 'closed', 'disabled'] as const)[draw(4)] ?? null)
     const what = draw(10)
     const { sent } = transport
@@ -245,6 +246,6 @@ it('45, 47: random calls are the same in one object and in many', async () => {
   for (let seed = first; seed < first + count; seed++) {
     const fused = await play(seed, true)
     expect(fused, `seed ${seed}`).toEqual(await play(seed, false))
-    expect(fused.at(-1), `seed ${seed}`).toBe('slots {"inUse":0,"queued":0}')
+    expect(fused.at(-1), `seed ${seed}`).toMatch(/^slots \{"inUse":0,"queued":0[,}]/)
   }
 }, 60_000)

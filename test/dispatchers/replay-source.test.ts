@@ -116,7 +116,7 @@ describe.each(protocols)('the source of a body over HTTP/$version', ({ protocol 
       const { body, closed } = make()
       const abort = new AbortController()
       const failed = errorOf(send(chain, server.url(), { method: 'PUT', body, signal: abort.signal }))
-      expect(Object.values(slots.state())).toEqual([{ inUse: 1, queued: 1 }])
+      expect(Object.values(slots.state())).toMatchObject([{ inUse: 1, queued: 1 }])
       abort.abort()
       await failed
       // Of a generator that has not begun, nothing is left to run.

@@ -72,7 +72,7 @@ describe.each(protocols)('aborts over HTTP/$version', ({ protocol }) => {
       const failed = errorOf(call(chain, server.url(), { signal: abort.signal }))
       abort.abort(reason)
       expect(await failed).toBe(abort.signal.reason)
-      expect(slots.state()[server.origin]).toEqual({ inUse: 1, queued: 0 })
+      expect(slots.state()[server.origin]).toMatchObject({ inUse: 1, queued: 0 })
       held.open()
       await busy
       await turns()

@@ -70,7 +70,7 @@ describe.each(protocols)('the times of attempts and call, over HTTP/$version', (
     await server.until(() => server.count('/busy') === 1)
     const { advance } = stopClock()
     const queued = call(chain, server.url())
-    expect(slots.state()[server.origin]).toEqual({ inUse: 1, queued: 1 })
+    expect(slots.state()[server.origin]).toMatchObject({ inUse: 1, queued: 1 })
     await advance(10_000)
     held.open()
     expect(await queued).toMatchObject({ status: 200 })
@@ -116,7 +116,7 @@ describe.each(protocols)('the times of attempts and call, over HTTP/$version', (
     const failed = errorOf(call(chain, server.url()))
     await advance(41)
     expect(await failed).toBeInstanceOf(DeadlineExceededError)
-    expect(slots.state()[server.origin]).toEqual({ inUse: 1, queued: 0 })
+    expect(slots.state()[server.origin]).toMatchObject({ inUse: 1, queued: 0 })
     held.open()
     await busy
     await turns()

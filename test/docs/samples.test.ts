@@ -193,11 +193,11 @@ it('bulkhead: bounds what is under way', async () => {
   const refused = await calls[3]?.catch((error) => error) // a BulkheadFullError: no slot, and no place in the queue
   // #endregion
   destroyed(api)
-  expect(seen[server.origin]).toEqual({ inUse: 2, queued: 1 })
+  expect(seen[server.origin]).toMatchObject({ inUse: 2, queued: 1 })
   expect(refused).toBeInstanceOf(BulkheadFullError)
   held.open()
   for (const call of calls.slice(0, 3)) expect(await (await call).body.text()).toBe('Ada')
-  expect(slots.state()[server.origin]).toEqual({ inUse: 0, queued: 0 })
+  expect(slots.state()[server.origin]).toMatchObject({ inUse: 0, queued: 0 })
 })
 
 it('standard: takes options for each part', async () => {

@@ -56,6 +56,6 @@ describe.each(Object.keys(above))('in %s', (name) => {
     call([])
     call(lines)
     expect(lines).toEqual(['the circuit is open'])
-    expect(slots.state()[origin]).toEqual({ inUse: 0, queued: 0 })
+    expect(slots.state()[origin]).toMatchObject({ inUse: 0, queued: 0 })
   })
 })

@@ -22,7 +22,10 @@ describe.each(protocols)('a redirect to another origin over $version', ({ protoc
     expect((await call(chain, from.url('/'))).status).toBe(500)
     expect(breaker.state()[from.origin]).toMatchObject({ failures: 0 })
     expect(breaker.state()[to.origin]?.failures).toBeGreaterThan(0)
-    expect(slots.state()).toEqual({ [from.origin]: { inUse: 0, queued: 0 }, [to.origin]: { inUse: 0, queued: 0 } })
+    expect(slots.state()).toMatchObject({
+      [from.origin]: { inUse: 0, queued: 0 },
+      [to.origin]: { inUse: 0, queued: 0 },
+    })
     expect(records.map(({ url, status, outcome }) => ({ url, status, outcome }))).toEqual([
       { url: from.url('/'), status: 500, outcome: 'serverError' },
     ])

@@ -300,7 +300,7 @@ describe('against a model', () => {
 
 describe('options', () => {
   it('are 256 slots, a queue of 1024 and no time limit of its own', () => {
-    expect(bulkheadDefaults).toEqual({ limit: 256, queue: 1024, queueTimeout: undefined })
+    expect(bulkheadDefaults).toEqual({ limit: 256, queue: 1024, queueTimeout: undefined, shadow: false })
     expect(new Bulkhead().settings).toEqual(bulkheadDefaults)
   })
 
