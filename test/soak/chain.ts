@@ -5,6 +5,7 @@ import {
   type BulkheadLayer,
   bodyTimeout,
   bulkhead,
+  type CircuitBreakerLayer,
   type CircuitBreakerOptions,
   circuitBreaker,
   classify,
@@ -73,6 +74,7 @@ export class Instruments {
   readonly probes: Probe[] = []
   readonly bulkheads: BulkheadLayer[] = []
   readonly breakers: PerOriginPolicy<CircuitBreaker>[] = []
+  readonly #circuits: CircuitBreakerLayer[] = []
   /** The outermost first. */
   readonly layers: Layer[] = []
   readonly #logged: Probe[] = []
@@ -155,6 +157,20 @@ export class Instruments {
     }
   }
 
+  /** What an operator does while calls are under way and wait. */
+  change(): void {
+    const { random } = this.#around
+    const pick = <T>(items: readonly T[]) => items[Math.floor(random() * items.length)] as T
+    for (const layer of this.bulkheads) {
+      layer.update({ limit: pick([2, 3, 5, 8]), queue: pick([2, 10, 20]), shadow: pick([false, false, false, true]) })
+    }
+    for (const layer of this.#circuits) {
+      layer.update({ probes: pick([1, 2]), shadow: pick([false, true]) })
+      layer.force(pick([null, null, null, null, 'open', 'closed', 'closed', 'disabled']))
+      layer.restore(layer.toJSON())
+    }
+  }
+
   #noted<T extends Probe>(policy: T): T {
     this.probes.push(policy)
     return policy
@@ -166,7 +182,11 @@ export class Instruments {
     const { now } = this.#around
     const window = { window: 400, windowCalls }
     const options: CircuitBreakerOptions = { minimumCalls, openFor, probes, ...window, shadow, ...(now && { now }) }
-    if (minimumCalls % 2 === 0 || this.#spec.form === 'single') return circuitBreaker(options)
+    if (minimumCalls % 2 === 0 || this.#spec.form === 'single') {
+      const layer = circuitBreaker(options)
+      this.#circuits.push(layer)
+      return layer
+    }
     const policy = perOrigin('circuitBreaker', (origin) => new CircuitBreaker(options, origin))
     this.breakers.push(policy)
     return guard(policy)

@@ -30,6 +30,8 @@ const longestCall = 20_000
 const longestClose = 10_000
 // What policies on promises give back comes some milliseconds after the last call.
 const settleWithin = 2_000
+// Calls after which somebody changes what can be changed while it runs.
+const changeEvery = 80
 
 /** How the dispatcher of a round ends. */
 type Ending = 'close when quiet' | 'close under way' | 'destroy under way'
@@ -87,7 +89,10 @@ export class Round {
     const quietly = this.#plans.length - (this.#ending === 'close when quiet' ? 0 : callers)
     let next = 0
     const work = async () => {
-      while (next < quietly) await this.#make(this.#plans[next++] as CallPlan)
+      while (next < quietly) {
+        if (next % changeEvery === changeEvery - 1) this.#instruments.change()
+        await this.#make(this.#plans[next++] as CallPlan)
+      }
     }
     await Promise.all(Array.from({ length: callers }, work))
     const underWay = this.#plans.slice(quietly).map((plan) => this.#make(plan))
