@@ -58,7 +58,7 @@ describe.each(protocols)('attempts over $protocol', ({ protocol }) => {
     const chain = compose(
       agent,
       tracing({ tracerProvider: spans.provider }),
-      retry({ backoff: () => random.integer(0, 4) }),
+      retry({ backoff: () => random.integer(0, 4), budget: false }),
     )
     // Few sockets, so that nearly every retry runs in callbacks of a connection that another call opened.
     let next = 0
