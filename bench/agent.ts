@@ -3,7 +3,8 @@
 import { parseArgs } from 'node:util'
 import type { AgentSetup, Transport } from './agent-client.ts'
 import type { RoundResult } from './client.ts'
-import { type BenchClient, type ServerAddresses, startAgentClient, startServer } from './processes.ts'
+import { inTurns } from './in-turns.ts'
+import { type ServerAddresses, startAgentClient, startServer } from './processes.ts'
 import { median, spread } from './statistics.ts'
 
 const { values } = parseArgs({
@@ -27,23 +28,9 @@ function bar(what: string, measured: number, most: number): void {
 
 type Results = Partial<Record<Transport, RoundResult[]>>
 
-async function measure(transports: readonly Transport[], setup: Omit<AgentSetup, 'transport'>): Promise<Results> {
-  const clients: Partial<Record<Transport, BenchClient>> = {}
-  const results: Results = {}
-  for (const transport of transports) {
-    clients[transport] = await startAgentClient({ ...setup, transport })
-    results[transport] = []
-  }
-  for (let warm = 0; warm < 3; warm++) for (const transport of transports) await clients[transport]?.round(calls)
-  for (let at = 0; at < rounds; at++) {
-    // Each goes first in turn, so that a drift of the machine falls on all.
-    for (let turn = 0; turn < transports.length; turn++) {
-      const transport = transports[(at + turn) % transports.length] as Transport
-      results[transport]?.push(await (clients[transport] as BenchClient).round(calls))
-    }
-  }
-  await Promise.all(transports.map((transport) => clients[transport]?.stop()))
-  return results
+function measure(transports: readonly Transport[], setup: Omit<AgentSetup, 'transport'>): Promise<Results> {
+  const start = (transport: Transport) => startAgentClient({ ...setup, transport })
+  return inTurns(transports, start, { rounds, calls, processes: 1, warmUps: 3 })
 }
 
 function show(name: string, results: Results): void {

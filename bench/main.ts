@@ -1,7 +1,8 @@
 // `npm run bench`: what the chain costs, in CPU of the client process, against bare undici in the same run.
 import { parseArgs } from 'node:util'
 import type { ClientVariant, RoundResult } from './client.ts'
-import { type BenchClient, type ServerAddresses, startClient, startServer } from './processes.ts'
+import { inTurns } from './in-turns.ts'
+import { type ServerAddresses, startClient, startServer } from './processes.ts'
 import { median, spread } from './statistics.ts'
 import { benchStub } from './stub.ts'
 
@@ -51,36 +52,14 @@ function reportStub(): void {
 
 type Results = Record<ClientVariant, RoundResult[]>
 
-async function measure(protocol: 'http1' | 'http2', addresses: ServerAddresses): Promise<Results> {
-  const results: Results = { bare: [], chain: [], handSpan: [], tracedChain: [] }
-  for (let set = 0; set < processes; set++) {
-    const share = Math.floor(rounds / processes) + (set < rounds % processes ? 1 : 0)
-    await measureSet(protocol, addresses, share, results)
-  }
-  return results
-}
-
-/** Some rounds with one fresh process for each variant. */
-async function measureSet(
-  protocol: 'http1' | 'http2',
-  addresses: ServerAddresses,
-  share: number,
-  results: Results,
-): Promise<void> {
-  const clients = {} as Record<ClientVariant, BenchClient>
-  for (const variant of variants) {
-    const origin = addresses[protocol]
-    clients[variant] = await startClient({ variant, origin, ca: addresses.ca, otlp: addresses.otlp, callers })
-  }
-  for (let warm = 0; warm < warmUps; warm++) for (const variant of variants) await clients[variant].round(calls)
-  for (let at = 0; at < share; at++) {
-    // Each goes first in turn, so that a drift of the machine falls on all.
-    for (let turn = 0; turn < variants.length; turn++) {
-      const variant = variants[(at + turn) % variants.length] as ClientVariant
-      results[variant].push(await clients[variant].round(calls))
-    }
-  }
-  await Promise.all(variants.map((variant) => clients[variant].stop()))
+function measure(protocol: 'http1' | 'http2', { ca, otlp, ...origins }: ServerAddresses): Promise<Results> {
+  const origin = origins[protocol]
+  return inTurns(variants, (variant) => startClient({ variant, origin, ca, otlp, callers }), {
+    rounds,
+    calls,
+    processes,
+    warmUps,
+  })
 }
 
 function ratios(results: Results, one: ClientVariant, other: ClientVariant): number[] {

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { AgentSetup } from './agent-client.ts'
 import type { ClientSetup, Round, RoundResult } from './client.ts'
+import type { FetchRoundResult, FetchSetup } from './fetch-client.ts'
 
 export interface ServerAddresses {
   readonly http1: string
@@ -31,8 +32,8 @@ export async function startServer(): Promise<{ addresses: ServerAddresses; stop(
   return { addresses: await answerOf<ServerAddresses>(child), stop: () => child.disconnect() }
 }
 
-export interface BenchClient {
-  round(calls: number): Promise<RoundResult>
+export interface BenchClient<Result = RoundResult> {
+  round(calls: number): Promise<Result>
   stop(): Promise<void>
 }
 
@@ -44,12 +45,16 @@ export function startAgentClient(setup: AgentSetup): Promise<BenchClient> {
   return attach(start('./agent-client.ts', JSON.stringify(setup)))
 }
 
-async function attach(child: ChildProcess): Promise<BenchClient> {
+export function startFetchClient(setup: FetchSetup): Promise<BenchClient<FetchRoundResult>> {
+  return attach(start('./fetch-client.ts', JSON.stringify(setup)))
+}
+
+async function attach<Result>(child: ChildProcess): Promise<BenchClient<Result>> {
   await answerOf(child)
   return {
     round(calls) {
       child.send({ calls } satisfies Round)
-      return answerOf<RoundResult>(child)
+      return answerOf<Result>(child)
     },
     async stop() {
       const ended = once(child, 'exit')
