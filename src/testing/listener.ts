@@ -38,7 +38,8 @@ const http2Options = {
   // Node's guards against hostile callers would end the session of a test that cancels many streams, or sends much at once.
   streamResetBurst: 1e9,
   streamResetRate: 1e9,
-  maxSessionMemory: 1024,
+  // Node counts what a stream that was reset had still to send until the session ends.
+  maxSessionMemory: 1e6,
 }
 
 // An HTTP/1.1 response whose request was parsed off a dying connection never says that it is closed.
