@@ -9,11 +9,11 @@ import { median, spread } from './statistics.ts'
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '9' },
+    rounds: { type: 'string', default: '8' },
     // For 1 KB; of 1 MB it is a twentieth.
-    calls: { type: 'string', default: '3000' },
+    calls: { type: 'string', default: '2000' },
     callers: { type: 'string', default: '100' },
-    processes: { type: 'string', default: '3' },
+    processes: { type: 'string', default: '2' },
     // Names of protocols, works and clients, with commas between; of a kind that is not named, all.
     only: { type: 'string', default: '' },
   },

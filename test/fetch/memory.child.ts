@@ -21,8 +21,9 @@ export interface Task {
   readonly ca: string | undefined
   /** What the calls do, in turn: the way, and the path that is called. */
   readonly kinds: readonly (readonly [way: Way, path: string])[]
-  /** How many calls are made before the first look at memory, and how many until the second. */
-  readonly calls: readonly [first: number, second: number]
+  /** How often so many calls are made. Memory is looked at after each time. */
+  readonly times: number
+  readonly calls: number
   /** How many calls are made at once. */
   readonly together: number
   /** Of the agent: HTTP/1.1 connections, or streams on the one HTTP/2 session. */
@@ -30,8 +31,8 @@ export interface Task {
 }
 
 export interface Left {
-  /** In use after collections, at the first and at the second look. */
-  readonly bytes: readonly [first: number, second: number]
+  /** In use after collections, at each look. */
+  readonly bytes: readonly number[]
   /** Listeners of the signal that all calls share. */
   readonly listeners: number
   /** Open when the agent was closed. */
@@ -120,11 +121,12 @@ async function bytesInUse(): Promise<number> {
 
 const sockets = () => process.getActiveResourcesInfo().filter((name) => /TCP|TLS/.test(name)).length
 
-await make(task.calls[0])
-const first = await bytesInUse()
-await make(task.calls[1] - task.calls[0])
-const second = await bytesInUse()
+const bytes: number[] = []
+for (let time = 0; time < task.times; time++) {
+  await make(task.calls)
+  bytes.push(await bytesInUse())
+}
 const listeners = getEventListeners(signal, 'abort').length
 await agent.close()
 for (let turns = 0; turns < mostTurns && sockets() > 0; turns++) await turn()
-console.log(JSON.stringify({ bytes: [first, second], listeners, sockets: sockets() } satisfies Left))
+console.log(JSON.stringify({ bytes, listeners, sockets: sockets() } satisfies Left))
