@@ -1,3 +1,10 @@
+export {
+  type AdaptiveLimitLayer,
+  type AdaptiveLimitOptions,
+  type AdaptiveLimitView,
+  adaptiveLimit,
+  adaptiveLimitDefaults,
+} from './dispatchers/adaptive-limit.ts'
 export { type AgentOptions, agentDefaults, createAgent, type OriginStats, PoolAgent } from './dispatchers/agent.ts'
 export { attemptTimeout, defaultAttemptTimeout } from './dispatchers/attempt-timeout.ts'
 export { bodyTimeout, defaultBodyTimeout } from './dispatchers/body-timeout.ts'
@@ -35,6 +42,7 @@ export {
 export { installFetch } from './fetch/install-fetch.ts'
 export { protocolOf } from './fetch/protocol.ts'
 export type { RequestTrailers, TrailerOptions } from './http2/request-trailers.ts'
+export type { LimitAlgorithmName } from './policies/adaptive-limit.ts'
 export { type BackoffOptions, backoffDefaults } from './policies/backoff.ts'
 export {
   type CircuitBreakerOptions,
@@ -53,6 +61,7 @@ export {
   BodyTimeoutError,
   BulkheadFullError,
   CircuitOpenError,
+  ConcurrencyLimitedError,
   DeadlineExceededError,
   InvalidRequestError,
   isShed,

@@ -62,6 +62,11 @@ export class BulkheadFullError extends ResilienceError {
   override readonly code = 'ERR_BULKHEAD_FULL'
 }
 
+/** As many calls are under way as the origin can take, by what an adaptive limit has measured: nothing was sent. */
+export class ConcurrencyLimitedError extends ResilienceError {
+  override readonly code = 'ERR_CONCURRENCY_LIMITED'
+}
+
 /** A rate limit refused the call: nothing was sent. `retryAfter` is in milliseconds. */
 export class RateLimitedError extends ResilienceError {
   override readonly code = 'ERR_RATE_LIMITED'
@@ -116,6 +121,7 @@ export class InvalidRequestError extends ResilienceError {
 for (const [errorClass, code] of [
   [CircuitOpenError, 'ERR_CIRCUIT_OPEN'],
   [BulkheadFullError, 'ERR_BULKHEAD_FULL'],
+  [ConcurrencyLimitedError, 'ERR_CONCURRENCY_LIMITED'],
   [RateLimitedError, 'ERR_RATE_LIMITED'],
   [AttemptTimeoutError, 'ERR_ATTEMPT_TIMEOUT'],
   [BodyTimeoutError, 'ERR_BODY_TIMEOUT'],
@@ -141,13 +147,13 @@ export function isUnsent(error: unknown): boolean {
 }
 
 /**
- * Whether a call was refused before anything was sent: open circuit, full bulkhead, rate limit, no free connection, the
- * kit's or (behind `fromCockatiel`) cockatiel's. Looks through `cause`, so it also works on fetch's `TypeError: fetch failed`.
+ * Whether a call was refused before anything was sent: open circuit, full bulkhead, adaptive limit, rate limit, no free
+ * connection, the kit's or (behind `fromCockatiel`) cockatiel's. Looks through `cause`, so it also works on fetch's `TypeError: fetch failed`.
  */
 export function isShed(error: unknown): boolean {
   for (let at = error, depth = 0; typeof at === 'object' && at !== null && depth < 8; depth++) {
     if (at instanceof CircuitOpenError || at instanceof BulkheadFullError || at instanceof RateLimitedError) return true
-    if (at instanceof AcquireTimeoutError) return true
+    if (at instanceof ConcurrencyLimitedError || at instanceof AcquireTimeoutError) return true
     // By their marks, as cockatiel tells them itself.
     const { isBrokenCircuitError, isBulkheadRejectedError } = at as Record<string, unknown>
     if (isBrokenCircuitError === true || isBulkheadRejectedError === true) return true

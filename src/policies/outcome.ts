@@ -82,6 +82,7 @@ const kindsByCode = new Map<string, OutcomeKind>(
   Object.entries({
     ERR_CIRCUIT_OPEN: 'shed',
     ERR_BULKHEAD_FULL: 'shed',
+    ERR_CONCURRENCY_LIMITED: 'shed',
     ERR_RATE_LIMITED: 'shed',
     ERR_ACQUIRE_TIMEOUT: 'shed',
     ERR_ATTEMPT_TIMEOUT: 'timeout',
