@@ -17,11 +17,13 @@ const onlyOnce = [
   'retry',
   'circuitBreaker',
   'bulkhead',
+  'adaptiveLimit',
 ]
 
 function whyOnce(name: string): string {
   if (name === 'retry') return 'attempts multiply'
   if (name === 'bulkhead') return 'a call would hold a slot of one while it waits for the other'
+  if (name === 'adaptiveLimit') return 'each would move by what the other lets through'
   return 'the inner one would see what the outer one already judged'
 }
 
@@ -85,7 +87,33 @@ function deadlineInsideRetry(parts: Parts): string | null {
   )
 }
 
-const doubts = [breakerWithoutTimeout, bulkheadOutsideRetry, deadlineInsideRetry]
+function adaptiveLimitOutsideRetry(parts: Parts): string | null {
+  const [limit] = positions(parts, 'adaptiveLimit')
+  const [retry] = positions(parts, 'retry')
+  if (limit === undefined || retry === undefined || limit > retry) return null
+  return (
+    `adaptiveLimit() (layer ${limit + 1}) stands outside retry() (layer ${retry + 1}): it measures the last attempt only, and ` +
+    'a call holds its slot through every backoff. Put adaptiveLimit() below retry().'
+  )
+}
+
+function adaptiveLimitOutsideBulkhead(parts: Parts): string | null {
+  const [limit] = positions(parts, 'adaptiveLimit')
+  const [bulkhead] = positions(parts, 'bulkhead')
+  if (limit === undefined || bulkhead === undefined || limit > bulkhead) return null
+  return (
+    `adaptiveLimit() (layer ${limit + 1}) stands outside bulkhead() (layer ${bulkhead + 1}): calls that wait in the bulkhead's ` +
+    'queue count as under way, and the limit rises for calls that no server has seen. Put adaptiveLimit() below bulkhead().'
+  )
+}
+
+const doubts = [
+  breakerWithoutTimeout,
+  bulkheadOutsideRetry,
+  deadlineInsideRetry,
+  adaptiveLimitOutsideRetry,
+  adaptiveLimitOutsideBulkhead,
+]
 
 /**
  * Looks a chain over, outermost layer first.

@@ -31,7 +31,7 @@ export const vegasSteps: VegasSteps = {
 }
 
 // In windows. After the first few, to mend a baseline that was taken from a crowd.
-const firstProbe = 12
+const firstProbe = 3
 const probeInterval = 120
 const probeAfterSpeedUp = 4
 // Below 1 minus beta's share, so that a probe finds the queue that the limit itself allows drained.
@@ -40,6 +40,8 @@ const probeShare = 0.7
 // fifth is no chance.
 const same = 0.85
 const faster = 0.8
+// Where demand is that much below the limit, it is demand that counts.
+const slack = 1.25
 
 /**
  * Estimates how many of the calls under way wait in the server's queue, by how much longer they take than in a server
@@ -58,11 +60,13 @@ export class VegasLimit implements LimitAlgorithm {
   #estimate: number
   #baseline = 0
   #settleTime = 0
-  // The share of the estimate that a probe leaves; 1 without one.
-  #share = 1
+  // How many calls a probe leaves; 0 without one.
+  #probe = 0
+  // Before it: what was answered a millisecond, and the time to the head.
+  #throughput = 0
   #rttBefore = 0
   #windowsToProbe = firstProbe
-  // The limit and the longest time to the head when the limit began to fall; 0 while it does not.
+  // Calls under way when the limit began to fall, 0 while it does not, and the longest time to the head since.
   #fallingFrom = 0
   #fallingRtt = 0
 
@@ -74,7 +78,7 @@ export class VegasLimit implements LimitAlgorithm {
   }
 
   get limit(): number {
-    return this.#share === 1 ? this.#estimate : bounded(this.#estimate * this.#share, this.#settings)
+    return this.#probe === 0 ? this.#estimate : this.#probe
   }
 
   get baseline(): number {
@@ -88,6 +92,7 @@ export class VegasLimit implements LimitAlgorithm {
   configure(settings: LimitSettings): void {
     this.#settings = settings
     this.#estimate = bounded(this.#estimate, settings)
+    if (this.#probe > 0) this.#probe = bounded(this.#probe, settings)
   }
 
   step(window: WindowSummary): void {
@@ -96,7 +101,7 @@ export class VegasLimit implements LimitAlgorithm {
     if (rtt === 0) {
       this.#endProbe()
       this.#move(window)
-    } else if (this.#share < 1) {
+    } else if (this.#probe > 0) {
       this.#goOnProbing(rtt)
     } else if (--this.#windowsToProbe <= 0) {
       this.#beginProbe(window)
@@ -114,27 +119,35 @@ export class VegasLimit implements LimitAlgorithm {
       this.#baseline = rtt
       this.#endProbe()
     } else {
-      this.#lower(rtt)
+      // Of the limit more may be left than anybody has used.
+      this.#throughput = Math.min(inUse, this.#estimate) / rtt
+      this.#lower(rtt, Math.min(inUse, this.#estimate))
     }
   }
 
-  #lower(rtt: number): void {
-    this.#share *= probeShare
+  #lower(rtt: number, from: number): void {
+    this.#probe = bounded(probeShare * from, this.#settings)
     this.#rttBefore = rtt
     this.#settleTime = 2 * rtt
   }
 
   #goOnProbing(rtt: number): void {
     this.#baseline = rtt
-    const drains = rtt < same * this.#rttBefore && this.limit > this.#settings.minLimit
-    if (drains) this.#lower(rtt)
-    else this.#endProbe()
+    const drains = rtt < same * this.#rttBefore && this.#probe > this.#settings.minLimit
+    if (drains) {
+      this.#lower(rtt, this.#probe)
+    } else {
+      // By Little's law: what is under way where nothing waits. What was beyond that, and beta, waited.
+      const enough = this.#throughput * rtt + this.#steps.beta(this.#estimate)
+      this.#estimate = bounded(Math.min(this.#estimate, enough), this.#settings)
+      this.#endProbe()
+    }
     // What is measured next began under the probe's limit.
     this.#settleTime = Math.max(this.#settleTime, rtt)
   }
 
   #endProbe(): void {
-    this.#share = 1
+    this.#probe = 0
     this.#fallingFrom = 0
     // Not all clients of a server at the same time.
     this.#windowsToProbe = Math.ceil(probeInterval * (0.5 + 0.5 * this.#random()))
@@ -153,28 +166,28 @@ export class VegasLimit implements LimitAlgorithm {
     if (dropped) {
       next = decrease(estimate)
     } else if (!isSpare(inUse, estimate)) {
-      const queue = Math.ceil(Math.min(estimate, inUse) * (1 - this.#baseline / rtt))
+      const used = Math.min(estimate, inUse)
+      const queue = Math.ceil(used * (1 - this.#baseline / rtt))
       if (queue <= threshold(estimate)) next = estimate + beta(estimate)
       else if (queue < alpha(estimate)) next = increase(estimate)
-      else if (queue > beta(estimate) && !this.#isSlower(rtt)) next = decrease(estimate)
+      else if (queue > beta(estimate) && !this.#isSlower(rtt, used)) next = decrease(Math.min(estimate, slack * used))
     }
     if (next > estimate) this.#fallingFrom = 0
     this.#estimate = bounded(next, this.#settings)
   }
 
   // A queue gets shorter as the limit falls. Where the time to the head does not, there is none.
-  #isSlower(rtt: number): boolean {
-    const estimate = this.#estimate
+  #isSlower(rtt: number, used: number): boolean {
     if (this.#fallingFrom === 0) {
-      this.#fallingFrom = estimate
+      this.#fallingFrom = used
       this.#fallingRtt = rtt
       return false
     }
     this.#fallingRtt = Math.max(rtt, this.#fallingRtt)
-    if (estimate > probeShare * this.#fallingFrom) return false
+    if (used > probeShare * this.#fallingFrom) return false
     const slower = rtt > same * this.#fallingRtt
     if (slower) this.#baseline = rtt
-    this.#fallingFrom = slower ? 0 : estimate
+    this.#fallingFrom = slower ? 0 : used
     this.#fallingRtt = rtt
     return slower
   }

@@ -1,5 +1,6 @@
 // Every layer of the kit, as one row of the contract table each.
 import {
+  adaptiveLimit,
   attemptTimeout,
   bodyTimeout,
   bulkhead,
@@ -41,6 +42,16 @@ function countedBulkhead(books: Books): Layer {
   return layer
 }
 
+// It never has to refuse: what is asked is whether all slots come back.
+function countedLimit(books: Books): Layer {
+  const layer = adaptiveLimit({ initialLimit: 1000, minLimit: 1000 })
+  books.check(() => {
+    const busy = Object.values(layer.state()).some(({ inUse }) => inUse > 0)
+    return busy ? `adaptiveLimit: ${JSON.stringify(layer.state())}` : null
+  })
+  return layer
+}
+
 // Never opens by what the scenarios do.
 const calm = { minimumCalls: 1e6 } as const
 
@@ -66,6 +77,7 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'circuitBreaker (shadow)', make: () => [circuitBreaker({ consecutiveFailures: 1, shadow: true })] },
   { name: 'bulkhead', make: (books) => [countedBulkhead(books)] },
   { name: 'bulkhead (shadow)', make: () => [bulkhead({ limit: 1, queue: 0, shadow: true })] },
+  { name: 'adaptiveLimit', make: (books) => [countedLimit(books)] },
   { name: 'guard', make: (books) => [guard(books.admits())] },
   { name: 'guard (promise)', make: (books) => [guard(books.waits())] },
   {

@@ -1,5 +1,6 @@
 // What compose says of a chain that defeats itself, and of one that is only unwise.
 import {
+  adaptiveLimit,
   attemptTimeout,
   bodyTimeout,
   bulkhead,
@@ -61,6 +62,7 @@ describe('mistakes', () => {
     ['retry', () => retry()],
     ['circuitBreaker', () => circuitBreaker()],
     ['bulkhead', () => bulkhead()],
+    ['adaptiveLimit', () => adaptiveLimit()],
   ])('%s() twice: named with both places, and what to do', (name, make) => {
     const between = interceptors.redirect({ maxRedirections: 1 })
     expect(mistakeOf(make(), between, make())).toMatch(
@@ -121,6 +123,23 @@ describe('doubts', () => {
     expect(await warningsOf(() => compose(agent, tracing(), bulkhead(), retry()))).toEqual([
       expect.stringMatching(
         /^compose: bulkhead\(\) \(layer 2\) stands outside retry\(\) \(layer 3\): .*Put bulkhead\(\) below retry\(\)\.$/,
+      ),
+    ])
+  })
+
+  it('an adaptive limit outside the retry', async () => {
+    expect(await warningsOf(() => compose(agent, adaptiveLimit(), logging(quiet), retry()))).toEqual([
+      expect.stringMatching(
+        /^compose: adaptiveLimit\(\) \(layer 1\) stands outside retry\(\) \(layer 3\): .*Put adaptiveLimit\(\) below retry\(\)\.$/,
+      ),
+    ])
+  })
+
+  it('an adaptive limit outside the bulkhead', async () => {
+    expect(await warningsOf(() => compose(agent, retry(), bulkhead(), adaptiveLimit()))).toEqual([])
+    expect(await warningsOf(() => compose(agent, retry(), adaptiveLimit(), bulkhead()))).toEqual([
+      expect.stringMatching(
+        /^compose: adaptiveLimit\(\) \(layer 2\) stands outside bulkhead\(\) \(layer 3\): .*Put adaptiveLimit\(\) below bulkhead\(\)\.$/,
       ),
     ])
   })

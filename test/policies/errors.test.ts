@@ -6,6 +6,7 @@ const {
   BodyTimeoutError,
   BulkheadFullError,
   CircuitOpenError,
+  ConcurrencyLimitedError,
   DeadlineExceededError,
   InvalidRequestError,
   isShed,
@@ -18,6 +19,12 @@ const retryAfter = 250
 const all = [
   { type: CircuitOpenError, code: 'ERR_CIRCUIT_OPEN', name: 'CircuitOpenError', shed: true },
   { type: BulkheadFullError, code: 'ERR_BULKHEAD_FULL', name: 'BulkheadFullError', shed: true },
+  {
+    type: ConcurrencyLimitedError,
+    code: 'ERR_CONCURRENCY_LIMITED',
+    name: 'ConcurrencyLimitedError',
+    shed: true,
+  },
   { type: RateLimitedError, code: 'ERR_RATE_LIMITED', name: 'RateLimitedError', shed: true },
   { type: AttemptTimeoutError, code: 'ERR_ATTEMPT_TIMEOUT', name: 'AttemptTimeoutError', shed: false },
   { type: BodyTimeoutError, code: 'ERR_BODY_TIMEOUT', name: 'BodyTimeoutError', shed: false },

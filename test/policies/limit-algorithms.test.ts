@@ -107,6 +107,23 @@ describe('Vegas', () => {
     expect(limit.baseline).toBe(30)
   })
 
+  it('sees a queue also where its callers are fewer than the limit', () => {
+    const limit = new VegasLimit(60, range(60), never)
+    // 30 callers, 2 workers, 5 ms: once the limit is below 30, it is the limit that counts.
+    const windows = (count: number, workers: number) => {
+      for (let each = 0; each < count; each++) {
+        const inUse = Math.min(30, Math.floor(limit.limit))
+        limit.step(took(5 * Math.max(1, inUse / workers), inUse))
+      }
+    }
+    windows(40, 2)
+    expect(limit.limit).toBeLessThan(8)
+    windows(20, 64)
+    expect(limit.limit).toBe(60)
+    windows(60, 2)
+    expect(limit.limit).toBeLessThan(20)
+  })
+
   it('follows a server that has become faster within a few windows', () => {
     const limit = new VegasLimit(40, range(60), never)
     for (let windows = 0; windows < 30; windows++) limit.step(took(100, 40))

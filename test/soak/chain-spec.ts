@@ -14,6 +14,7 @@ export const layerNames = [
   'undici retry',
   'circuitBreaker',
   'bulkhead',
+  'adaptiveLimit',
   'promise policy',
   'attemptTimeout',
   'bodyTimeout',
@@ -75,6 +76,7 @@ const shares: Readonly<Record<LayerName, number>> = {
   'undici retry': 0.07,
   circuitBreaker: 0.35,
   bulkhead: 0.5,
+  adaptiveLimit: 0.2,
   'promise policy': 0.25,
   attemptTimeout: 0.6,
   bodyTimeout: 0.55,
@@ -118,7 +120,7 @@ export function drawChain(random: SeededRandom): ChainSpec {
   const layers = isSingle ? drawSingle(random) : drawLayers(random)
   const allowH2 = random.chance(0.9)
   const has = (name: LayerName) => layers.includes(name)
-  const waits = has('bulkhead') || has('tracing') || has('logging')
+  const waits = has('bulkhead') || has('adaptiveLimit') || has('tracing') || has('logging')
   return {
     form: isSingle ? 'single' : random.pick(forms.slice(0, 3)),
     layers,

@@ -1,6 +1,8 @@
 import { type Agent, type Dispatcher, interceptors } from 'undici'
 import { ChainDispatcher } from '../../src/dispatchers/compose.ts'
 import {
+  type AdaptiveLimitLayer,
+  adaptiveLimit,
   attemptTimeout,
   type BulkheadLayer,
   bodyTimeout,
@@ -73,6 +75,7 @@ export class Instruments {
   readonly records: CountedRecords
   readonly probes: Probe[] = []
   readonly bulkheads: BulkheadLayer[] = []
+  readonly limits: AdaptiveLimitLayer[] = []
   readonly breakers: PerOriginPolicy<CircuitBreaker>[] = []
   readonly #circuits: CircuitBreakerLayer[] = []
   /** The outermost first. */
@@ -146,6 +149,13 @@ export class Instruments {
         this.bulkheads.push(layer)
         return layer
       }
+      case 'adaptiveLimit': {
+        // Small enough to refuse, with windows that end within a round.
+        const range = { initialLimit: 2 * spec.limit, minLimit: spec.limit, maxLimit: 8 * spec.limit }
+        const layer = adaptiveLimit({ ...range, window: 5, windowCalls: 10, random, unreadBodyTimeout })
+        this.limits.push(layer)
+        return layer
+      }
       case 'circuitBreaker':
         return this.#circuitBreaker()
       case 'sync policy':
@@ -201,6 +211,11 @@ export class Instruments {
     for (const layer of this.bulkheads) {
       for (const [origin, { inUse, queued }] of Object.entries(layer.state())) {
         if (inUse + queued > 0) left.push(`bulkhead of ${origin}: ${inUse} in use, ${queued} queued`)
+      }
+    }
+    for (const layer of this.limits) {
+      for (const [origin, { inUse }] of Object.entries(layer.state())) {
+        if (inUse > 0) left.push(`adaptive limit of ${origin}: ${inUse} in use`)
       }
     }
     for (const { origins } of this.breakers) {

@@ -23,6 +23,7 @@ const ownErrors = [SoakAbort, SoakThrow, SoakBodyFailure, SoakRefusal]
 const knownCodes = new Set([
   'ERR_CIRCUIT_OPEN',
   'ERR_BULKHEAD_FULL',
+  'ERR_CONCURRENCY_LIMITED',
   'ERR_ATTEMPT_TIMEOUT',
   'ERR_BODY_TIMEOUT',
   'ERR_DEADLINE_EXCEEDED',

@@ -20,6 +20,7 @@ const kindOfCode: Readonly<Record<string, OutcomeKind>> = {
   SoakRefusal: 'shed',
   ERR_CIRCUIT_OPEN: 'shed',
   ERR_BULKHEAD_FULL: 'shed',
+  ERR_CONCURRENCY_LIMITED: 'shed',
   ERR_ATTEMPT_TIMEOUT: 'timeout',
   ERR_BODY_TIMEOUT: 'timeout',
   ERR_DEADLINE_EXCEEDED: 'deadline',
