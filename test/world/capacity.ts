@@ -106,10 +106,12 @@ export interface Best {
   readonly limit: number
 }
 
+/** Limits to try, as shares of the most workers. */
+const manyShares: readonly number[] = [0.5, 0.55, 0.6, 0.7, 0.85, 1, 1.1, 1.2, 1.35, 1.5, 2]
+
 /** Finds the best fixed limit for each phase. */
-export async function bestFixed(scenario: CapacityScenario): Promise<Best[]> {
+export async function bestFixed(scenario: CapacityScenario, shares = manyShares): Promise<Best[]> {
   const most = Math.max(...scenario.phases.map(({ workers }) => workers))
-  const shares = [0.5, 0.55, 0.6, 0.7, 0.85, 1, 1.1, 1.2, 1.35, 1.5, 2]
   const played: { limit: number; phases: PhaseReport[] }[] = []
   for (const limit of new Set(shares.map((share) => Math.round(share * most)))) {
     played.push({ limit, phases: await play(scenario, () => bulkhead({ limit, queue: 0 })) })
