@@ -31,7 +31,7 @@ export interface CallOptions {
   readonly attemptTimeout?: number | false
   /**
    * How much the call matters where not all can be served: `bulkhead()` lets critical calls pass those that wait, and
-   * gives up sheddable ones first.
+   * gives up sheddable ones first; `adaptiveLimit()` refuses sheddable ones first, critical ones last.
    * @default 'normal'
    */
   readonly priority?: Priority

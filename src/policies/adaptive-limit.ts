@@ -135,11 +135,6 @@ const longestWindow = 1000
 
 const critical = 0
 
-/** Reads 0 (critical), 1 (normal) or 2 (sheddable). */
-function priorityOf({ exchange }: Scope): number {
-  return (exchange as { priority?: number }).priority ?? 1
-}
-
 /**
  * A limit on calls under way at once that finds its value by itself: it rises while the origin answers as fast as it can,
  * and falls when calls begin to wait there. Beyond it calls are refused at once with a {@link ConcurrencyLimitedError};
@@ -218,7 +213,7 @@ export class AdaptiveLimit implements Policy, Permit {
 
   /** Takes a slot; throws a {@link ConcurrencyLimitedError} where none is open to a call of this priority. */
   acquire(scope: Scope): Permit {
-    const priority = priorityOf(scope)
+    const { priority } = scope.exchange
     if (this.#inUse >= (this.#open[priority] as number)) this.#refuse(scope, priority)
     if (++this.#inUse > this.#mostInUse) this.#mostInUse = this.#inUse
     return this

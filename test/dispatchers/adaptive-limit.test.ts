@@ -99,6 +99,29 @@ describe.each(protocols)('the adaptive limit over $version', ({ protocol }) => {
     expect((await Promise.all(calls)).map(({ status }) => status)).toEqual([200, 200, 200])
   })
 
+  it('28: sheddable calls are refused first, then normal ones, critical ones last', async () => {
+    const server = await serve({ protocol })
+    const layer = adaptiveLimit({ initialLimit: 10 })
+    const chain = chainTo(server, layer)
+    const held = gate()
+    server.script('/', { hold: held.promise })
+    const calls: Promise<unknown>[] = []
+    const admitted = async (priority: 'critical' | 'normal' | 'sheddable', count: number) => {
+      for (let each = 0; each < count; each++) {
+        calls.push(call(chain, server.url('/'), { resilience: { priority } }))
+      }
+      const refused = errorOf(call(chain, server.url('/'), { resilience: { priority } }))
+      expect(await refused).toBeInstanceOf(ConcurrencyLimitedError)
+      return viewOf(layer, server)?.inUse
+    }
+    expect(await admitted('sheddable', 7)).toBe(7)
+    expect(await admitted('normal', 2)).toBe(9)
+    expect(await admitted('critical', 1)).toBe(10)
+    held.open()
+    await Promise.all(calls)
+    expect(viewOf(layer, server)).toMatchObject({ inUse: 0, refused: 3 })
+  })
+
   it('is updated while calls are under way, and loses none', async () => {
     const server = await serve({ protocol })
     const layer = adaptiveLimit({ initialLimit: 3, maxLimit: 3 })
