@@ -159,6 +159,7 @@ export class AdaptiveLimit implements Policy, Permit {
   #drops = 0
   #sum = 0
   #mostInUse = 0
+  #refuses = false
 
   constructor(settings: AdaptiveLimitSettings) {
     this.#settings = settings
@@ -248,6 +249,7 @@ export class AdaptiveLimit implements Policy, Permit {
 
   #refuse(scope: Scope, priority: number): void {
     const { limit } = this
+    this.#refuses = true
     scope.note('adaptive.limit', limit)
     const why = `${this.#inUse} calls are under way, ${this.#open[priority]} of a limit of ${limit} are open to this one`
     if (this.#settings.shadow) {
@@ -278,6 +280,7 @@ export class AdaptiveLimit implements Policy, Permit {
     this.#drops = 0
     this.#sum = 0
     this.#mostInUse = this.#inUse
+    this.#refuses = false
   }
 
   #close(now: number, scope: Scope): void {
@@ -286,7 +289,7 @@ export class AdaptiveLimit implements Policy, Permit {
     const dropped = this.#drops >= droppedCalls && this.#drops > droppedShare * this.#calls
     const before = this.limit
     if (rtt > 0) this.#rtt = rtt
-    this.#algorithm.step({ rtt, inUse: this.#mostInUse, dropped })
+    this.#algorithm.step({ rtt, inUse: this.#mostInUse, refused: this.#refuses, dropped })
     this.#setOpen()
     this.#begin(now + this.#algorithm.settleTime)
     if (this.limit !== before) scope.note('adaptive.limit', this.limit)

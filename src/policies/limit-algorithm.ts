@@ -4,6 +4,8 @@ export interface WindowSummary {
   readonly rtt: number
   /** The most calls that were under way at once. */
   readonly inUse: number
+  /** Whether a call was refused. */
+  readonly refused: boolean
   /** Whether more calls were dropped than may happen by chance. */
   readonly dropped: boolean
 }

@@ -34,6 +34,8 @@ export const vegasSteps: VegasSteps = {
 const firstProbe = 3
 const probeInterval = 120
 const probeAfterSpeedUp = 4
+// A probe costs refusals: where there are none without it, it can wait.
+const patience = 3
 // Below 1 minus beta's share, so that a probe finds the queue that the limit itself allows drained.
 const probeShare = 0.7
 // A time to the head that falls by more than a seventh with less on its way had a queue in it; one that is faster by a
@@ -66,6 +68,7 @@ export class VegasLimit implements LimitAlgorithm {
   #throughput = 0
   #rttBefore = 0
   #windowsToProbe = firstProbe
+  #postponed = false
   // Calls under way when the limit began to fall, 0 while it does not, and the longest time to the head since.
   #fallingFrom = 0
   #fallingRtt = 0
@@ -113,11 +116,14 @@ export class VegasLimit implements LimitAlgorithm {
     }
   }
 
-  #beginProbe({ rtt, inUse }: WindowSummary): void {
+  #beginProbe({ rtt, inUse, refused }: WindowSummary): void {
     if (isSpare(inUse, this.#estimate)) {
       // Nothing of ours waits there: this is the time without a queue.
       this.#baseline = rtt
       this.#endProbe()
+    } else if (!refused && !this.#postponed) {
+      this.#postponed = true
+      this.#windowsToProbe = patience * probeInterval
     } else {
       // Of the limit more may be left than anybody has used.
       this.#throughput = Math.min(inUse, this.#estimate) / rtt
@@ -148,6 +154,7 @@ export class VegasLimit implements LimitAlgorithm {
 
   #endProbe(): void {
     this.#probe = 0
+    this.#postponed = false
     this.#fallingFrom = 0
     // Not all clients of a server at the same time.
     this.#windowsToProbe = Math.ceil(probeInterval * (0.5 + 0.5 * this.#random()))

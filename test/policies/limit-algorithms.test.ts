@@ -7,8 +7,8 @@ import { VegasLimit, type VegasSteps } from '../../src/policies/vegas-limit.ts'
 import { holds } from './fixtures.ts'
 
 const range = (maxLimit: number, minLimit = 1): LimitSettings => ({ minLimit, maxLimit, slowAfter: 5_000 })
-const took = (rtt: number, inUse: number): WindowSummary => ({ rtt, inUse, dropped: false })
-const drop: WindowSummary = { rtt: 0, inUse: 10, dropped: true }
+const took = (rtt: number, inUse: number): WindowSummary => ({ rtt, inUse, refused: true, dropped: false })
+const drop: WindowSummary = { rtt: 0, inUse: 10, refused: true, dropped: true }
 const never = () => 1 - Number.EPSILON
 
 const logarithm = (limit: number) => Math.max(1, Math.floor(Math.log10(limit)))
@@ -83,6 +83,19 @@ describe('Vegas', () => {
     expect(limit.baseline).toBeGreaterThanOrEqual(10)
     expect(limit.baseline).toBeLessThan(12.3)
     expect(Math.min(...seen)).toBeLessThan(41)
+  })
+
+  it('puts a probe off while nobody is refused, but not for ever', () => {
+    const limit = new VegasLimit(40, range(40), never)
+    const lowered: number[] = []
+    for (let windows = 1; windows <= 600; windows++) {
+      limit.step({ ...took(10, 40), refused: false })
+      if (limit.limit < 40) lowered.push(windows)
+    }
+    expect(lowered).toEqual([363])
+    const refusing = new VegasLimit(40, range(40), never)
+    for (let windows = 1; windows <= 3; windows++) refusing.step(took(10, 40))
+    expect(refusing.limit).toBe(28)
   })
 
   it('probes without lowering anything where the limit is not used', () => {
@@ -204,6 +217,7 @@ describe.each(Object.entries(made))('%s, whatever comes', (name, make) => {
     const window = fc.record({
       rtt: fc.oneof(fc.constant(0), fc.double({ min: 0.1, max: 60_000, noNaN: true })),
       inUse: fc.nat(2000),
+      refused: fc.boolean(),
       dropped: fc.boolean(),
     })
     const history = fc.array(window, { maxLength: 400 })

@@ -19,7 +19,7 @@ export interface CapacityScenario {
 
 const meanTime = 40
 // Of what the server can do at its best.
-const overload = 1.5
+const usualLoad = 1.5
 /** Milliseconds of a phase; its first part is the change, and is judged on its own. */
 export const phaseLength = 30_000
 export const changeLength = 10_000
@@ -32,6 +32,9 @@ const serviceTimes = {
   'log-normal': (random: SeededRandom) => logNormal(random, meanTime * Math.exp(-(sigma ** 2) / 2), sigma),
   exponential: (random: SeededRandom) => exponential(random, meanTime),
 }
+
+/** How long requests take, by the name of the distribution. */
+export type ServiceTime = keyof typeof serviceTimes
 
 const changes: Readonly<Record<string, CapacityScenario['phases']>> = {
   'half the workers (20, 10, 20)': [
@@ -66,8 +69,12 @@ export interface PhaseReport {
   readonly steady: Report
 }
 
-/** Plays a scenario with one layer over the server. */
-export function play({ phases, serviceTime }: CapacityScenario, limit: () => Layer): Promise<PhaseReport[]> {
+/** Plays a scenario with one layer over the server, at a share of what it can serve at its best. */
+export function play(
+  { phases, serviceTime }: CapacityScenario,
+  limit: () => Layer | null,
+  share = usualLoad,
+): Promise<PhaseReport[]> {
   return inWorld(async (clock) => {
     const work = seededRandom(11)
     let slowness = 1
@@ -79,7 +86,7 @@ export function play({ phases, serviceTime }: CapacityScenario, limit: () => Lay
       random: seededRandom(12),
       dispatcher: compose(server, limit()),
       patience,
-      rate: overload * capacity,
+      rate: share * capacity,
     })
     const began = clock.now
     for (const phase of phases) {
@@ -123,6 +130,16 @@ export async function bestFixed(scenario: CapacityScenario, shares = manyShares)
     const { limit, p99 } = good.reduce((best, one) => (one.p99 < best.p99 ? one : best))
     return { goodput, p99, limit }
   })
+}
+
+/** The same server all along, and calls of which it could serve more: what a limit takes from those that have none. */
+export async function compareBelow(kind: ServiceTime, share: number): Promise<[goodput: number, p99: number]> {
+  const phase: Phase = { workers: 20, slowness: 1 }
+  const scenario = { name: kind, phases: [phase, phase, phase], serviceTime: serviceTimes[kind] } as const
+  const limited = await play(scenario, () => adaptiveLimit({ random: seededRandom(13).next }), share)
+  const bare = await play(scenario, () => null, share)
+  const [own, theirs] = [limited, bare].map((phases) => (phases.at(-1) as PhaseReport).steady) as [Report, Report]
+  return [own.goodput / theirs.goodput, own.p99 / theirs.p99]
 }
 
 /** One phase of an adaptive limit beside the best fixed one, as ratios. */

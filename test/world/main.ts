@@ -4,7 +4,16 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LimitAlgorithmName } from '../../src/index.ts'
 import { root } from '../house/files.ts'
-import { type Best, bestFixed, type Comparison, changeLength, compare, scenarios } from './capacity.ts'
+import {
+  type Best,
+  bestFixed,
+  type Comparison,
+  changeLength,
+  compare,
+  compareBelow,
+  type ServiceTime,
+  scenarios,
+} from './capacity.ts'
 
 const page = join(root, 'docs/adaptive-limit.md')
 const begin = '<!-- capacity: written by npm run adaptive-limit -->'
@@ -43,6 +52,18 @@ for (const scenario of scenarios) {
   console.log(rows.at(-1))
 }
 
+const below: string[] = []
+const kinds: readonly ServiceTime[] = ['constant', 'log-normal', 'exponential']
+for (const share of [0.6, 0.8, 0.95]) {
+  const cells: string[] = []
+  for (const kind of kinds) {
+    const [goodput, p99] = await compareBelow(kind, share)
+    cells.push(`${goodput.toFixed(3)} / ${p99.toFixed(2)}`)
+  }
+  below.push(`| ${share} | ${cells.join(' | ')} |`)
+  console.log(below.at(-1))
+}
+
 const table = [
   begin,
   `With Vegas goodput is at least ${lowest.toFixed(2)} of the best fixed limit's, and p99 at most ${highest.toFixed(2)} times.`,
@@ -56,6 +77,12 @@ const table = [
   '| scenario | vegas | gradient2 | aimd |',
   '|---|---|---|---|',
   ...changes,
+  '',
+  'With fewer calls than the server can serve, by share of its capacity: goodput / p99 with Vegas, as ratios to those without a limit.',
+  '',
+  `| share | ${kinds.join(' | ')} |`,
+  '|---|---|---|---|',
+  ...below,
   end,
 ].join('\n')
 
