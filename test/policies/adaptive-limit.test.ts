@@ -166,6 +166,17 @@ describe('what counts', () => {
     expect(limit.limit).toBeGreaterThan(50)
   })
 
+  it('a call that is turned away counts once', () => {
+    onClock()
+    const limit = make({ algorithm: 'aimd', initialLimit: 20 })
+    answered(limit, 6, outcome('throttled'))
+    now += 1_000
+    answered(limit, 3, outcome('throttled'))
+    expect(limit.limit).toBe(20)
+    answered(limit, 1, outcome('throttled'))
+    expect(limit.limit).toBe(18)
+  })
+
   it('26: holds the slot to the end, and takes the time to the head', () => {
     onClock()
     const limit = make()

@@ -191,6 +191,15 @@ describe('Gradient2', () => {
     expect(limit.limit).toBeCloseTo(58 * 0.8 + 0.2 * (58 * 0.5 + 4))
   })
 
+  it('lets times be half as long again before it falls', () => {
+    const limit = new Gradient2Limit(50, range(200))
+    for (let windows = 0; windows < 10; windows++) limit.step(took(10, 60))
+    limit.step(took(15, 60))
+    expect(limit.limit).toBeCloseTo(58.8)
+    limit.step(took(20, 60))
+    expect(limit.limit).toBeLessThan(58.8)
+  })
+
   it('forgets a crowd that has gone', () => {
     const limit = new Gradient2Limit(50, range(200))
     for (let windows = 0; windows < 10; windows++) limit.step(took(100, 50))
