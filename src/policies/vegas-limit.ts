@@ -34,11 +34,11 @@ export const vegasSteps: VegasSteps = {
 const firstProbe = 3
 const probeInterval = 120
 const probeAfterSpeedUp = 4
-// A probe costs refusals: where there are none without it, it can wait.
-const patience = 3
+// A probe costs refusals: where there are none without it, it waits for so many times the interval.
+const postponement = 3
 // Below 1 minus beta's share, so that a probe finds the queue that the limit itself allows drained.
 const probeShare = 0.7
-// A time to the head that falls by more than a seventh with less on its way had a queue in it; one that is faster by a
+// A time to the head that falls by more than 0.15 with less under way had a queue in it; one that is faster by a
 // fifth is no chance.
 const same = 0.85
 const faster = 0.8
@@ -51,8 +51,8 @@ const slack = 1.25
  * Netflix's `VegasLimit` (concurrency-limits), which took it from TCP Vegas (Brakmo and Peterson, 1995).
  *
  * It differs in how it learns the baseline. Netflix takes the least mean of a window, which chance makes too small, and now
- * and then the present one, which has a queue in it. Here a baseline is measured by a probe, a window with three quarters of
- * the limit and less, until the time does not fall any more. And where it does not fall while the limit comes down, the
+ * and then the present one, which has a queue in it. Here a baseline is measured by a probe: windows with 0.7 of what is
+ * in use, and with less, until the time does not fall any more. And where it does not fall while the limit comes down, the
  * server has become slower: that is the new baseline.
  */
 export class VegasLimit implements LimitAlgorithm {
@@ -123,7 +123,7 @@ export class VegasLimit implements LimitAlgorithm {
       this.#endProbe()
     } else if (!refused && !this.#postponed) {
       this.#postponed = true
-      this.#windowsToProbe = patience * probeInterval
+      this.#windowsToProbe = postponement * probeInterval
     } else {
       // Of the limit more may be left than anybody has used.
       this.#throughput = Math.min(inUse, this.#estimate) / rtt

@@ -91,17 +91,17 @@ describe('the modelled server', () => {
       const serviceTime = () => exponential(work, 10)
       const server = new ModelServer({ clock, workers: 10, serviceTime, roundTrip: 0 })
       const load = new OpenLoop({ clock, random: seededRandom(2), dispatcher: server, patience: 10_000, rate: 800 })
-      await clock.run(200_000)
+      await clock.run(100_000)
       load.stop()
       await clock.run(10_000)
       const mean = load.records.reduce((sum, { took }) => sum + took, 0) / load.records.length
       return { ...report(load.records, 0, clock.now), meanWait: mean - 10, records: load.records.length }
     })
-    expect(records).toBeGreaterThan(155_000)
+    expect(records).toBeGreaterThan(75_000)
     expect(meanWait).toBeGreaterThan(1.85)
     expect(meanWait).toBeLessThan(2.25)
     expect(p50).toBeLessThan(10)
-  })
+  }, 60_000)
 
   it('is the same again with the same seeds', async () => {
     const once = () =>
