@@ -3,11 +3,13 @@ import type { Backoff } from '../policies/backoff.ts'
 import { isSuccess, type Outcome } from '../policies/outcome.ts'
 import type { RetryContext, RetryPolicy, RetryRefusal, RetryRequest } from '../policies/retry.ts'
 import type { RetryBudget } from '../policies/retry-budget.ts'
+import type { Outcome } from '../policies/outcome.ts'
+import type { RetryContext, RetryPolicy, RetryRefusal } from '../policies/retry.ts'
 import { Attempt } from './attempt.ts'
 import type { CallPlan } from './call-plan.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
-import { eachHeader } from './headers.ts'
 import { RepeatingCall } from './repeating-call.ts'
+import { requestOf } from './request-of.ts'
 import { failByDeadline } from './running-deadline.ts'
 
 /** What all calls of one retry() share, and `update()` changes. */
@@ -150,12 +152,4 @@ function recordIn(budget: RetryBudget, attempt: Attempt, { kind }: Outcome, refu
 // A function of its own, so that the timer holds no closure.
 function wake(call: RetriedCall, delay: number): void {
   call.wake(delay)
-}
-
-function requestOf(opts: ScopedOptions, origin: string): RetryRequest {
-  const headers: Record<string, string | readonly string[] | undefined> = {}
-  eachHeader(opts.headers, (name, value) => {
-    if (value !== null && value !== undefined) headers[name.toLowerCase()] = Array.isArray(value) ? value : `${value}`
-  })
-  return { method: opts.method, origin, path: opts.path, headers }
 }

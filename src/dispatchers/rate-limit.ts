@@ -1,0 +1,105 @@
+import { PerOrigin } from '../policies/per-origin.ts'
+import { RateLimiter } from '../policies/rate-limit.ts'
+import {
+  changedRateLimit,
+  checkRateLimit,
+  type RateLimitOptions,
+  type RateLimitSettings,
+  type RateLimitUpdate,
+} from '../policies/rate-limit-options.ts'
+import { StoreLink } from '../policies/rate-limit-store.ts'
+import { SharedRateLimiter } from '../policies/shared-rate-limit.ts'
+import type { ControlledLayer } from './controlled-layer.ts'
+import type { CallScope } from './exchange.ts'
+import { stageLayer } from './guard.ts'
+import type { GuardedCall } from './guarded-call.ts'
+import { requestOf } from './request-of.ts'
+
+/** How the limit of one origin, or of one key, stands. */
+export interface RateLimitView {
+  /** Calls that could go at once now; with a store, as this process alone would count them. */
+  readonly available: number
+  /** Calls that wait. */
+  readonly queued: number
+  /** Milliseconds until a call that came now would go. */
+  readonly retryAfter: number
+  /** Milliseconds for which the server's headers hold calls back. */
+  readonly serverWait: number
+  /** Calls that went, and that were refused, since the key was last forgotten. */
+  readonly admitted: number
+  readonly refused: number
+  /** Calls that shadow let go, and that would have been refused. */
+  readonly shadowRefused: number
+}
+
+/** The layer that {@link rateLimit} makes; its state is by origin, or by key where there is a key function. */
+export type RateLimitLayer = ControlledLayer<RateLimitUpdate, RateLimitView>
+
+function keyOf(key: NonNullable<RateLimitSettings['key']>, scope: CallScope, call: GuardedCall): string {
+  try {
+    const found: unknown = key(requestOf(call.opts, scope.origin))
+    if (typeof found === 'string') return found
+    throw new TypeError(`it gave no string but ${typeof found}`)
+  } catch (error) {
+    warnOnce(key, error)
+    return scope.origin
+  }
+}
+
+// A function that throws would otherwise warn with every call.
+const warned = new WeakSet<object>()
+
+function warnOnce(key: object, error: unknown): void {
+  if (warned.has(key)) return
+  warned.add(key)
+  process.emitWarning(
+    `The key function given to rateLimit() failed, and its calls count under their origins: ${error}`,
+    {
+      type: 'RoundtripperWarning',
+      code: 'ROUNDTRIPPER_RATE_LIMIT_KEY',
+    },
+  )
+}
+
+/**
+ * Bounds how many calls go in a time, for each origin or key: `rateLimit({ limit: 100, window: 60_000 })`. A call beyond it
+ * waits its turn, first come first served; one that may not wait, or not so long, is refused with a `RateLimitedError`
+ * (`ERR_RATE_LIMITED`) whose `retryAfter` says in how many milliseconds it would go.
+ *
+ * Above `retry()` it counts calls, below it every attempt, which is what a server counts. A call holds nothing after it was
+ * admitted: how many are under way at once is the business of `bulkhead()`.
+ *
+ * @throws RangeError, TypeError for options that are missing, unknown or out of range.
+ */
+export function rateLimit(options: RateLimitOptions): RateLimitLayer {
+  let given = options
+  let settings = checkRateLimit(given)
+  const { key, maxKeys, store } = settings
+  const link = store === null ? null : new StoreLink(store)
+  const make = (name: string) =>
+    link === null ? new RateLimiter(settings, name) : new SharedRateLimiter(settings, name, link)
+  const limiters = new PerOrigin<RateLimiter>(make, { maxOrigins: maxKeys })
+  const acquire = (scope: CallScope, call: GuardedCall) => {
+    const limiter = limiters.get(key === null ? scope.origin : keyOf(key, scope, call))
+    return limiter.acquire(scope, scope.exchange.now())
+  }
+  const layer = stageLayer({ name: 'rateLimit', stages: [{ name: 'rateLimit', acquire }] })
+  const update = (changes: Partial<RateLimitUpdate>) => {
+    const next = changedRateLimit(given, changes)
+    settings = checkRateLimit(next)
+    given = next
+    const now = performance.now()
+    for (const [, limiter] of limiters) limiter.adopt(settings, now)
+  }
+  const state = () => {
+    const views: Record<string, RateLimitView> = {}
+    const now = performance.now()
+    for (const [name, limiter] of limiters) {
+      const { queued, admitted, refused, shadowRefused } = limiter
+      const [available, retryAfter, serverWait] = [limiter.available(now), limiter.waitFor(now), limiter.pausedFor(now)]
+      views[name] = { available, queued, retryAfter, serverWait, admitted, refused, shadowRefused }
+    }
+    return views
+  }
+  return Object.assign(layer, { update, state })
+}

@@ -1,0 +1,96 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { readServerLimits, type ServerLimit } from './rate-limit-fields.ts'
+import { parseRetryAfter } from './retry-after.ts'
+
+/** One limit that a server told of, as far as it is known here. */
+interface Quota {
+  readonly name: string
+  remaining: number
+  resetAt: number
+  /** What comes at the reset, where the policy says so; 0: unknown, and then nothing holds calls back any more. */
+  readonly quota: number
+  readonly window: number
+}
+
+/**
+ * What the server of a limiter said of its own limits: a time to wait for, and calls that are left until one. It only ever
+ * holds calls back; how many may go is the limiter's own matter.
+ */
+export class ServerQuota {
+  #pausedUntil = Number.NEGATIVE_INFINITY
+  #quotas: Quota[] = []
+
+  /** When the server wants the next call: the end of a pause; `-Infinity` where none was told. */
+  get pausedUntil(): number {
+    return this.#pausedUntil
+  }
+
+  /** Milliseconds until the call after `ahead` others may go; 0: now. */
+  waitFor(now: number, ahead: number): number {
+    let at = this.#pausedUntil
+    for (const quota of this.#quotas) at = Math.max(at, opensAt(quota, now, ahead))
+    return at <= now ? 0 : at - now
+  }
+
+  /** Counts a call that goes. */
+  take(now: number): void {
+    for (const quota of this.#quotas) {
+      renew(quota, now)
+      if (quota.remaining > 0) quota.remaining--
+    }
+  }
+
+  /**
+   * Reads a response head.
+   *
+   * @param unanswered other calls that are out, which the server may not have counted yet
+   * @param maxPause no wait that a server asks for is longer
+   * @returns milliseconds until the next call may go, where it may not go now
+   */
+  tell(status: number, headers: IncomingHttpHeaders, now: number, unanswered: number, maxPause: number): number {
+    const epochMs = Date.now()
+    const limits = readServerLimits(headers, epochMs)
+    if (limits.length > 0) {
+      this.#quotas = limits.flatMap((limit) => this.#quotaOf(limit, now, unanswered, maxPause) ?? [])
+    }
+    if (status === 429 || status === 503) {
+      const asked = parseRetryAfter(headers['retry-after'] as string | string[] | undefined, epochMs)
+      // It may not shorten a wait that another response asked for.
+      if (asked !== undefined) this.#pausedUntil = Math.max(this.#pausedUntil, now + Math.min(asked, maxPause))
+    }
+    return this.waitFor(now, 0)
+  }
+
+  #quotaOf(limit: ServerLimit, now: number, unanswered: number, maxPause: number): Quota | null {
+    const { name, remaining } = limit
+    const quota = limit.quota ?? 0
+    const window = Math.min(limit.window ?? 0, maxPause)
+    if (remaining !== undefined) {
+      const reset = limit.reset ?? limit.window
+      if (reset === undefined) return null
+      const left = Math.max(0, remaining - unanswered)
+      return { name, remaining: left, resetAt: now + Math.min(reset, maxPause), quota, window }
+    }
+    // Only the policy: counted here from the first response on that told of it, this one and those out included.
+    const known = this.#quotas.find((one) => one.name === name && one.quota === quota && one.window === window)
+    return known ?? { name, remaining: Math.max(0, quota - 1 - unanswered), resetAt: now + window, quota, window }
+  }
+}
+
+function opensAt({ remaining, resetAt, quota, window }: Quota, now: number, ahead: number): number {
+  if (now >= resetAt) return ahead < quota || quota === 0 || window === 0 ? now : now + windows(ahead, quota) * window
+  if (ahead < remaining) return now
+  return resetAt + (quota === 0 || window === 0 ? 0 : windows(ahead - remaining, quota) * window)
+}
+
+function windows(ahead: number, quota: number): number {
+  return Math.floor(ahead / quota)
+}
+
+function renew(quota: Quota, now: number): void {
+  if (now < quota.resetAt) return
+  // Without a policy nothing is known of what comes: free until the next response tells.
+  const known = quota.quota > 0 && quota.window > 0
+  quota.remaining = known ? quota.quota : Number.POSITIVE_INFINITY
+  quota.resetAt = known ? now + quota.window : Number.POSITIVE_INFINITY
+}
