@@ -26,6 +26,7 @@ export { guard } from './dispatchers/guard.ts'
 export { type CallRecord, type Logger, type LoggingOptions, logging, loggingDefaults } from './dispatchers/logging.ts'
 export type { Protocol } from './dispatchers/protocol.ts'
 export type { ProxyOptions } from './dispatchers/proxy-options.ts'
+export { type RateLimitLayer, type RateLimitView, rateLimit } from './dispatchers/rate-limit.ts'
 export type { Layer } from './dispatchers/relay.ts'
 export { replayDefaults } from './dispatchers/replay.ts'
 export { type RetryLayer, type RetryOptions, type RetryView, retry, retryDefaults } from './dispatchers/retry.ts'
@@ -71,6 +72,13 @@ export {
 } from './policies/errors.ts'
 export type { Classifiable, Classify, Outcome, OutcomeKind, OutcomePhase } from './policies/outcome.ts'
 export type { ExchangeScope, Permit, Policy, Priority, Scope, Waiting } from './policies/policy.ts'
+export {
+  type RateLimitOptions,
+  type RateLimitStore,
+  type RateLimitUpdate,
+  rateLimitDefaults,
+} from './policies/rate-limit-options.ts'
+export type { RateAlgorithm } from './policies/rates.ts'
 export type { RetryInfo, RetryRequest } from './policies/retry.ts'
 export {
   type ControlledBudget,

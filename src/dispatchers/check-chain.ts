@@ -114,6 +114,18 @@ const doubts = [
   adaptiveLimitOutsideRetry,
   adaptiveLimitOutsideBulkhead,
 ]
+// Outside retry() it counts calls, inside it attempts: both are meant by somebody, and nothing is said.
+function rateLimitInsideBulkhead(parts: Parts): string | null {
+  const [bulkhead] = positions(parts, 'bulkhead')
+  const rateLimit = positions(parts, 'rateLimit').at(-1)
+  if (bulkhead === undefined || rateLimit === undefined || rateLimit < bulkhead) return null
+  return (
+    `rateLimit() (layer ${rateLimit + 1}) stands inside bulkhead() (layer ${bulkhead + 1}): a call holds a slot while it ` +
+    'waits its turn. Put rateLimit() above bulkhead().'
+  )
+}
+
+const doubts = [breakerWithoutTimeout, bulkheadOutsideRetry, deadlineInsideRetry, rateLimitInsideBulkhead]
 
 /**
  * Looks a chain over, outermost layer first.

@@ -11,6 +11,7 @@ import {
   guard,
   type Layer,
   logging,
+  rateLimit,
   retry,
   standard,
   tracing,
@@ -131,6 +132,11 @@ describe('doubts', () => {
     expect(await warningsOf(() => compose(agent, adaptiveLimit(), logging(quiet), retry()))).toEqual([
       expect.stringMatching(
         /^compose: adaptiveLimit\(\) \(layer 1\) stands outside retry\(\) \(layer 3\): .*Put adaptiveLimit\(\) below retry\(\)\.$/,
+  it('a rate limit inside the bulkhead', async () => {
+    const limit = () => rateLimit({ limit: 5 })
+    expect(await warningsOf(() => compose(agent, tracing(), retry(), bulkhead(), limit()))).toEqual([
+      expect.stringMatching(
+        /^compose: rateLimit\(\) \(layer 4\) stands inside bulkhead\(\) \(layer 3\): .*Put rateLimit\(\) above bulkhead\(\)\.$/,
       ),
     ])
   })
@@ -142,6 +148,9 @@ describe('doubts', () => {
         /^compose: adaptiveLimit\(\) \(layer 2\) stands outside bulkhead\(\) \(layer 3\): .*Put adaptiveLimit\(\) below bulkhead\(\)\.$/,
       ),
     ])
+  it('but not rate limits on both sides of the retry, above the bulkhead', async () => {
+    const limit = () => rateLimit({ limit: 5 })
+    expect(await warningsOf(() => compose(agent, limit(), retry(), limit(), bulkhead()))).toEqual([])
   })
 
   it('a deadline inside the retry', async () => {

@@ -193,7 +193,10 @@ describe('30: against what they promise', () => {
       fc.property(drawn, fc.integer({ min: 0, max: 90 }), ({ algorithm, settings, gaps }, ahead) => {
         const rate = rateOf(algorithm, settings)
         let now = 1000
-        for (const gap of gaps) rate.take((now += gap))
+        for (const gap of gaps) {
+          now += gap
+          rate.take(now)
+        }
         const expected = now + rate.waitFor(now, ahead)
         for (let before = 0; before < ahead; before++) {
           now += rate.waitFor(now, 0)

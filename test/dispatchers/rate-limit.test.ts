@@ -1,0 +1,327 @@
+import {
+  attemptTimeout,
+  bulkhead,
+  createFetch,
+  deadline,
+  isShed,
+  RateLimitedError,
+  type RateLimitLayer,
+  type RateLimitOptions,
+  rateLimit,
+  retry,
+} from 'roundtripper'
+import { gate, type TestServer } from 'roundtripper/testing'
+import { describe, expect, it } from 'vitest'
+import {
+  call,
+  chainTo,
+  errorOf,
+  protocols,
+  quick,
+  send,
+  serve,
+  stopClock,
+  turns,
+  warmChainTo,
+} from './retry-servers.ts'
+
+const oneASecond = { limit: 1, window: 1000 } as const
+
+function view(layer: RateLimitLayer, server: TestServer) {
+  return layer.state()[server.origin]
+}
+
+describe.each(protocols)('rateLimit over $version', ({ protocol }) => {
+  it('30: refuses what is beyond it, and sends nothing of it', async () => {
+    const server = await serve({ protocol })
+    const layer = rateLimit({ limit: 2, window: 60_000, queue: 0 })
+    const chain = chainTo(server, layer)
+    await Promise.all([call(chain, server.url('/')), call(chain, server.url('/'))])
+    const error = await errorOf(call(chain, server.url('/')))
+    expect(error).toBeInstanceOf(RateLimitedError)
+    expect(error).toMatchObject({ code: 'ERR_RATE_LIMITED', origin: server.origin })
+    expect((error as RateLimitedError).retryAfter).toBeGreaterThan(20_000)
+    expect((error as RateLimitedError).retryAfter).toBeLessThanOrEqual(30_000)
+    const thrown = (await errorOf(createFetch(chain)(server.url('/')))) as Error
+    expect(isShed(thrown)).toBe(true)
+    expect(server.count()).toBe(2)
+    expect(view(layer, server)).toMatchObject({ admitted: 2, refused: 2, queued: 0, available: 0 })
+  })
+
+  it('30: lets calls go evenly, in the order they came', async () => {
+    const server = await serve({ protocol })
+    const chain = await warmChainTo(server, rateLimit({ limit: 10, window: 1000, algorithm: 'leakyBucket' }))
+    const clock = stopClock()
+    const calls = ['a', 'b', 'c'].map((name) => call(chain, server.url(`/${name}`)))
+    await server.until(() => server.count() === 1)
+    await clock.advance(99)
+    expect(server.count()).toBe(1)
+    await clock.advance(1)
+    await server.until(() => server.count() === 2)
+    await clock.advance(100)
+    await Promise.all(calls)
+    expect(server.requests.map(({ path }) => path)).toEqual(['/a', '/b', '/c'])
+  })
+
+  it('27: who aborts in the queue leaves at once, and nothing is sent', async () => {
+    const server = await serve({ protocol })
+    const layer = rateLimit({ ...oneASecond, window: 60_000 })
+    const chain = chainTo(server, layer)
+    await call(chain, server.url('/'))
+    const abort = new AbortController()
+    const waiting = errorOf(send(chain, server.url('/'), { signal: abort.signal }))
+    await turns()
+    expect(view(layer, server)?.queued).toBe(1)
+    abort.abort(new Error('enough'))
+    expect(await waiting).toMatchObject({ message: 'enough' })
+    expect(view(layer, server)?.queued).toBe(0)
+    expect(server.count()).toBe(1)
+  })
+
+  it('19: a wait beyond the deadline is refused at once; one that ends before it is not', async () => {
+    const server = await serve({ protocol })
+    const limit = rateLimit(oneASecond)
+    const [short, long] = [
+      await warmChainTo(server, deadline(900), limit),
+      await warmChainTo(server, deadline(1500), limit),
+    ]
+    const clock = stopClock()
+    await call(short, server.url('/'))
+    const refused = await errorOf(call(short, server.url('/')))
+    expect(refused).toMatchObject({ code: 'ERR_RATE_LIMITED', retryAfter: 1000 })
+    const waiting = call(long, server.url('/'))
+    await clock.advance(1000)
+    expect(await waiting).toMatchObject({ status: 200 })
+  })
+
+  it('46: close() waits for calls in the queue, destroy() does not', async () => {
+    const server = await serve({ protocol })
+    const chain = await warmChainTo(server, rateLimit(oneASecond))
+    const clock = stopClock()
+    const first = call(chain, server.url('/'))
+    const second = call(chain, server.url('/'))
+    const closed = chain.close()
+    await first
+    await clock.advance(1000)
+    expect(await second).toMatchObject({ status: 200 })
+    await closed
+    const other = chainTo(server, rateLimit(oneASecond))
+    await call(other, server.url('/'))
+    const waiting = errorOf(call(other, server.url('/')))
+    await other.destroy()
+    expect(await waiting).toMatchObject({ code: 'UND_ERR_DESTROYED' })
+  })
+
+  it('30: below retry() it counts attempts, above it calls', async () => {
+    const server = await serve({ protocol, respond: [503, 503, 200] })
+    const inside = rateLimit({ limit: 2, window: 60_000, queue: 0 })
+    const refused = await errorOf(call(chainTo(server, retry(quick), inside), server.url('/')))
+    // The third attempt is refused, and a refusal is not retried.
+    expect(refused).toMatchObject({ code: 'ERR_RATE_LIMITED' })
+    expect(server.count()).toBe(2)
+    server.script('*', [503, 503, 200])
+    const outside = rateLimit({ limit: 2, window: 60_000, queue: 0 })
+    expect(await call(chainTo(server, outside, retry(quick)), server.url('/'))).toMatchObject({ status: 200 })
+    expect(view(outside, server)?.admitted).toBe(1)
+  })
+
+  it('19: a wait for its turn is not the attempt’s time', async () => {
+    const server = await serve({ protocol })
+    const chain = await warmChainTo(server, retry(quick), rateLimit(oneASecond), attemptTimeout(100))
+    const clock = stopClock()
+    await call(chain, server.url('/'))
+    const second = call(chain, server.url('/'))
+    await clock.advance(1000)
+    expect(await second).toMatchObject({ status: 200 })
+    expect(server.count()).toBe(2)
+  })
+})
+
+describe.each(protocols)('serverHeaders over $version', ({ protocol }) => {
+  const honours = (more: Partial<RateLimitOptions> = {}) => rateLimit({ limit: 1000, serverHeaders: true, ...more })
+
+  it('30: a Retry-After on 429 holds calls back until then', async () => {
+    const server = await serve({ protocol })
+    const layer = honours()
+    const chain = await warmChainTo(server, layer)
+    server.script('*', [{ status: 429, retryAfter: 3 }, 200])
+    const clock = stopClock()
+    expect(await call(chain, server.url('/'))).toMatchObject({ status: 429 })
+    expect(view(layer, server)).toMatchObject({ serverWait: 3000, retryAfter: 3000, available: 0 })
+    const next = call(chain, server.url('/'))
+    await clock.advance(2999)
+    expect(server.count()).toBe(1)
+    await clock.advance(1)
+    expect(await next).toMatchObject({ status: 200 })
+  })
+
+  it('30: RateLimit lets go what the server has left, calls that are out counted, and the rest after the reset', async () => {
+    const server = await serve({ protocol })
+    const layer = honours()
+    const chain = await warmChainTo(server, layer)
+    const held = gate()
+    server.script('*', [
+      { hold: held.promise, headers: { 'ratelimit-policy': '"default";q=5;w=10', ratelimit: '"default";r=3;t=10' } },
+      200,
+    ])
+    const clock = stopClock()
+    const first = call(chain, server.url('/'))
+    await server.until(() => server.count() === 1)
+    const out = call(chain, server.url('/'))
+    held.open()
+    await Promise.all([first, out])
+    const rest = Array.from({ length: 9 }, () => call(chain, server.url('/')))
+    await turns()
+    // Three were left when the first was answered, and one of those was out already (or had been counted).
+    const soon = server.count()
+    expect([4, 5]).toContain(soon)
+    expect(view(layer, server)?.queued).toBe(11 - soon)
+    await clock.advance(10_000)
+    // The policy says how many go in the next ten seconds.
+    await server.until(() => server.count() === soon + 5)
+    await clock.advance(10_000)
+    await Promise.all(rest)
+    expect(server.count()).toBe(11)
+  })
+
+  it('19: calls whose deadline is before the end of the pause are refused when the server asks for it', async () => {
+    const server = await serve({ protocol })
+    const layer = honours({ limit: 1, window: 1000, algorithm: 'leakyBucket' })
+    const chain = await warmChainTo(server, deadline(5000), layer)
+    const held = gate()
+    server.script('*', [{ status: 503, retryAfter: 30, hold: held.promise }, 200])
+    stopClock()
+    const first = call(chain, server.url('/'))
+    await server.until(() => server.count() === 1)
+    const second = errorOf(call(chain, server.url('/')))
+    held.open()
+    expect(await first).toMatchObject({ status: 503 })
+    expect(await second).toMatchObject({ code: 'ERR_RATE_LIMITED', retryAfter: 30_000 })
+    expect(server.count()).toBe(1)
+  })
+
+  it('30: no server holds calls back longer than maxServerWait', async () => {
+    const server = await serve({ protocol, respond: { status: 429, retryAfter: 86_400 } })
+    const layer = honours({ maxServerWait: 5000 })
+    const chain = await warmChainTo(server, layer)
+    stopClock()
+    await call(chain, server.url('/'))
+    expect(view(layer, server)?.serverWait).toBe(5000)
+  })
+
+  it('30: garbage, and headers nobody asked to honour, hold nothing back', async () => {
+    const server = await serve({ protocol })
+    const headers = { ratelimit: '"default";r=0;t=', 'ratelimit-remaining': '-', 'retry-after': 'soon' }
+    server.script('*', [
+      { status: 429, headers },
+      { status: 429, retryAfter: 60 },
+    ])
+    const [honouring, deaf] = [honours(), rateLimit({ limit: 1000 })]
+    await call(chainTo(server, honouring), server.url('/'))
+    expect(view(honouring, server)?.serverWait).toBe(0)
+    await call(chainTo(server, deaf), server.url('/'))
+    expect(view(deaf, server)?.serverWait).toBe(0)
+  })
+})
+
+describe('keys', () => {
+  it('9: each origin has a limit of its own', async () => {
+    const [one, other] = [await serve({ protocol: 'h1c' }), await serve({ protocol: 'h1c' })]
+    const layer = rateLimit({ limit: 1, window: 60_000, queue: 0 })
+    const chain = chainTo(one, layer)
+    await call(chain, one.url('/'))
+    await call(chain, other.url('/'))
+    expect(Object.keys(layer.state())).toEqual([one.origin, other.origin])
+    expect(await errorOf(call(chain, other.url('/')))).toMatchObject({ origin: other.origin })
+  })
+
+  it('30: a function gives calls a limit by what they are', async () => {
+    const server = await serve({ protocol: 'h1c' })
+    const key = ({ headers }: { headers: Readonly<Record<string, unknown>> }) => String(headers['x-tenant'])
+    const layer = rateLimit({ limit: 1, window: 60_000, queue: 0, key })
+    const chain = chainTo(server, layer)
+    const as = (tenant: string) => call(chain, server.url('/'), { headers: { 'X-Tenant': tenant } })
+    await Promise.all([as('a'), as('b')])
+    expect(await errorOf(as('a'))).toMatchObject({ code: 'ERR_RATE_LIMITED', origin: server.origin })
+    expect(Object.keys(layer.state()).sort()).toEqual(['a', 'b'])
+  })
+
+  it('30: one that fails leaves calls under their origin, and is told of once', async () => {
+    const server = await serve({ protocol: 'h1c' })
+    const codes: unknown[] = []
+    const collect = (warning: Error & { code?: string }) => codes.push(warning.code)
+    process.on('warning', collect)
+    const layer = rateLimit({ limit: 5, key: () => undefined as unknown as string })
+    const chain = chainTo(server, layer)
+    await call(chain, server.url('/'))
+    await call(chain, server.url('/'))
+    process.off('warning', collect)
+    expect(Object.keys(layer.state())).toEqual([server.origin])
+    expect(codes).toEqual(['ROUNDTRIPPER_RATE_LIMIT_KEY'])
+  })
+
+  it('30: beyond maxKeys the least recently used is forgotten, but none that a call waits under', async () => {
+    const server = await serve({ protocol: 'h1c' })
+    const layer = rateLimit({ limit: 1, window: 60_000, maxKeys: 2, key: ({ path }) => path })
+    const chain = chainTo(server, layer)
+    await call(chain, server.url('/a'))
+    const abort = new AbortController()
+    const waiting = errorOf(send(chain, server.url('/a'), { signal: abort.signal }))
+    await turns()
+    for (const path of ['/b', '/c', '/d']) await call(chain, server.url(path))
+    expect(Object.keys(layer.state())).toEqual(['/a', '/d'])
+    abort.abort()
+    await waiting
+  })
+
+  it('30: of ten thousand origins a thousand are remembered', () => {
+    const layer = rateLimit({ limit: 100, algorithm: 'slidingWindow' })
+    let sent = 0
+    const dispatch = layer((_opts, handler) => {
+      handler.onResponseError?.(null as never, new Error('no network here'))
+      sent++
+      return true
+    })
+    const handler = { onRequestStart: () => {}, onResponseError: () => {} }
+    for (let at = 0; at < 10_000; at++) {
+      dispatch({ origin: `https://host-${at}.test`, path: '/', method: 'GET' }, handler as never)
+    }
+    expect(sent).toBe(10_000)
+    expect(Object.keys(layer.state())).toHaveLength(1000)
+  })
+})
+
+describe('update and shadow', () => {
+  it('30: another limit holds for calls that wait, and for origins to come', async () => {
+    const server = await serve({ protocol: 'h1c' })
+    const layer = rateLimit({ ...oneASecond, window: 60_000 })
+    const chain = await warmChainTo(server, layer)
+    const clock = stopClock()
+    await call(chain, server.url('/'))
+    const waiting = call(chain, server.url('/'))
+    layer.update({ window: 100 })
+    await clock.advance(100)
+    expect(await waiting).toMatchObject({ status: 200 })
+  })
+
+  it('30: an update that is wrong changes nothing', async () => {
+    const layer = rateLimit({ limit: 5 })
+    expect(() => layer.update({ limit: 10, window: -1 })).toThrow('rateLimit: window must be')
+    expect(() => layer.update({ algorithm: 'leakyBucket' } as never)).toThrow(
+      'rateLimit: update: unknown option "algorithm"; known are limit, window, burst',
+    )
+    const server = await serve({ protocol: 'h1c' })
+    await call(chainTo(server, layer), server.url('/'))
+    expect(view(layer, server)?.available).toBe(4)
+  })
+
+  it('30: shadow refuses nothing and counts', async () => {
+    const server = await serve({ protocol: 'h1c' })
+    const layer = rateLimit({ limit: 1, window: 60_000, queue: 0, shadow: true })
+    const chain = chainTo(server, layer, bulkhead())
+    for (let at = 0; at < 3; at++) await call(chain, server.url('/'))
+    expect(view(layer, server)).toMatchObject({ admitted: 3, refused: 0, shadowRefused: 2 })
+    layer.update({ shadow: false })
+    expect(await errorOf(call(chain, server.url('/')))).toMatchObject({ code: 'ERR_RATE_LIMITED' })
+  })
+})
