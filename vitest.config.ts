@@ -8,6 +8,7 @@ export default defineConfig({
     alias: [
       { find: /^roundtripper$/, replacement: source('index.ts') },
       { find: /^roundtripper\/tracing$/, replacement: source('tracing/start.ts') },
+      { find: /^roundtripper\/redis$/, replacement: source('redis/redis-store.ts') },
       { find: /^roundtripper\/testing$/, replacement: source('testing/index.ts') },
     ],
   },
@@ -18,9 +19,18 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/e2e/**', 'test/servers/**'] },
+        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/e2e/**', 'test/servers/**', 'test/redis/**'] },
       },
       { extends: true, test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        extends: true,
+        test: {
+          name: 'redis',
+          include: ['test/redis/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 60_000,
+        },
+      },
       {
         extends: true,
         test: {

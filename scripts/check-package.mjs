@@ -58,7 +58,10 @@ try {
   load("import '.' without them", ['roundtripper'])
 
   install('install with them', pinned([...peers.filter(optional), '@types/node']))
-  load("import '.', './tracing', './testing'", ['roundtripper', 'roundtripper/tracing', 'roundtripper/testing'])
+  load(
+    "import '.', './tracing', './redis', './testing'",
+    ['.', './tracing', './redis', './testing'].map((name) => join('roundtripper', name)),
+  )
   step('types in a consumer', bin('tsc'), ['-p', consumer])
   console.log('The package is sound.')
 } catch (error) {

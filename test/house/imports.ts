@@ -29,6 +29,7 @@ const rooms: ReadonlyMap<string, Room> = new Map([
     'src/fetch/',
     { uses: ['src/policies/', 'src/http2/', 'src/dispatchers/', 'src/standard.ts'], never: openTelemetry },
   ],
+  ['src/redis/', { uses: ['src/policies/'], never: openTelemetry }],
   ['src/testing/', { uses: ['src/policies/options.ts'], never: openTelemetry }],
   ['src/index.ts', { uses: ['src/'], never: nothing }],
 ])

@@ -5,6 +5,7 @@ export const apiListFile = 'test/house/public-api.txt'
 export const entries: ReadonlyMap<string, string> = new Map([
   ['roundtripper', 'src/index.ts'],
   ['roundtripper/tracing', 'src/tracing/start.ts'],
+  ['roundtripper/redis', 'src/redis/redis-store.ts'],
   ['roundtripper/testing', 'src/testing/index.ts'],
 ])
 

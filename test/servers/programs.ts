@@ -32,7 +32,7 @@ function find(name: string): string | undefined {
  * Where a program is. `undefined`, with a word, where it is not installed; with ROUNDTRIPPER_REQUIRE_SERVERS set that is
  * an error.
  */
-export function programAt(name: 'nginx' | 'nghttpd' | 'go', packages: string): string | undefined {
+export function programAt(name: 'nginx' | 'nghttpd' | 'go' | 'redis-server', packages: string): string | undefined {
   const file = find(name)
   if (file !== undefined) return file
   if (process.env.ROUNDTRIPPER_REQUIRE_SERVERS) throw new Error(`${name} is not installed (${packages})`)
