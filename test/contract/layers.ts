@@ -11,6 +11,7 @@ import {
   type Layer,
   type Logger,
   logging,
+  rateLimit,
   retry,
   retryBudget,
   standard,
@@ -48,6 +49,12 @@ function countedLimit(books: Books): Layer {
   books.check(() => {
     const busy = Object.values(layer.state()).some(({ inUse }) => inUse > 0)
     return busy ? `adaptiveLimit: ${JSON.stringify(layer.state())}` : null
+// Slow enough that some calls wait, quick enough that no scenario is long over it.
+function countedRateLimit(books: Books): Layer {
+  const layer = rateLimit({ limit: 20, window: 10, burst: 4, queue: 1000, serverHeaders: true })
+  books.check(() => {
+    const busy = Object.values(layer.state()).filter(({ queued, refused }) => queued + refused > 0)
+    return busy.length === 0 ? null : `rateLimit: ${JSON.stringify(layer.state())}`
   })
   return layer
 }
@@ -78,6 +85,7 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'bulkhead', make: (books) => [countedBulkhead(books)] },
   { name: 'bulkhead (shadow)', make: () => [bulkhead({ limit: 1, queue: 0, shadow: true })] },
   { name: 'adaptiveLimit', make: (books) => [countedLimit(books)] },
+  { name: 'rateLimit', make: (books) => [countedRateLimit(books)] },
   { name: 'guard', make: (books) => [guard(books.admits())] },
   { name: 'guard (promise)', make: (books) => [guard(books.waits())] },
   {

@@ -1,3 +1,4 @@
+import type { RateAlgorithm } from '../../src/index.ts'
 import type { SeededRandom } from '../../src/testing/index.ts'
 
 /** Layers the run puts together, in the order of the standard chain. */
@@ -10,6 +11,7 @@ export const layerNames = [
   'deadline',
   'undici decompress',
   'sync policy',
+  'rateLimit',
   'retry',
   'undici retry',
   'circuitBreaker',
@@ -49,6 +51,14 @@ export interface ChainSpec {
   readonly limit: number
   readonly queue: number
   readonly queueTimeout: number | undefined
+  readonly rate: {
+    readonly algorithm: RateAlgorithm
+    readonly limit: number
+    readonly window: number
+    readonly queue: number
+    readonly serverHeaders: boolean
+    readonly shadow: boolean
+  }
   readonly minimumCalls: number
   readonly openFor: number
   readonly probes: number
@@ -72,6 +82,7 @@ const shares: Readonly<Record<LayerName, number>> = {
   deadline: 0.45,
   'undici decompress': 0.1,
   'sync policy': 0.35,
+  rateLimit: 0.3,
   retry: 0.65,
   'undici retry': 0.07,
   circuitBreaker: 0.35,
@@ -134,6 +145,14 @@ export function drawChain(random: SeededRandom): ChainSpec {
     limit: random.integer(2, 5),
     queue: random.integer(2, 20),
     queueTimeout: random.chance(0.4) ? random.integer(20, 60) : undefined,
+    rate: {
+      algorithm: random.pick(['tokenBucket', 'fixedWindow', 'slidingWindow', 'leakyBucket']),
+      limit: random.integer(8, 40),
+      window: random.integer(5, 20),
+      queue: random.integer(2, 30),
+      serverHeaders: random.chance(0.5),
+      shadow: random.chance(0.2),
+    },
     minimumCalls: random.integer(4, 10),
     openFor: random.integer(2, 12),
     probes: random.integer(1, 2),

@@ -16,6 +16,8 @@ import {
   type Layer,
   logging,
   type RetryOptions,
+  type RateLimitLayer,
+  rateLimit,
   retry,
   retryBudget,
   retryThrottle,
@@ -76,6 +78,7 @@ export class Instruments {
   readonly probes: Probe[] = []
   readonly bulkheads: BulkheadLayer[] = []
   readonly limits: AdaptiveLimitLayer[] = []
+  readonly rateLimits: RateLimitLayer[] = []
   readonly breakers: PerOriginPolicy<CircuitBreaker>[] = []
   readonly #circuits: CircuitBreakerLayer[] = []
   /** The outermost first. */
@@ -154,6 +157,9 @@ export class Instruments {
         const range = { initialLimit: 2 * spec.limit, minLimit: spec.limit, maxLimit: 8 * spec.limit }
         const layer = adaptiveLimit({ ...range, window: 5, windowCalls: 10, random, unreadBodyTimeout })
         this.limits.push(layer)
+      case 'rateLimit': {
+        const layer = rateLimit({ ...spec.rate, maxServerWait: spec.backoff })
+        this.rateLimits.push(layer)
         return layer
       }
       case 'circuitBreaker':
@@ -216,6 +222,10 @@ export class Instruments {
     for (const layer of this.limits) {
       for (const [origin, { inUse }] of Object.entries(layer.state())) {
         if (inUse > 0) left.push(`adaptive limit of ${origin}: ${inUse} in use`)
+    for (const layer of this.rateLimits) {
+      for (const [origin, { queued }] of Object.entries(layer.state())) {
+        // In shadow a place in the queue is nobody's.
+        if (queued > 0 && !this.#spec.rate.shadow) left.push(`rate limit of ${origin}: ${queued} queued`)
       }
     }
     for (const { origins } of this.breakers) {

@@ -21,6 +21,7 @@ const kindOfCode: Readonly<Record<string, OutcomeKind>> = {
   ERR_CIRCUIT_OPEN: 'shed',
   ERR_BULKHEAD_FULL: 'shed',
   ERR_CONCURRENCY_LIMITED: 'shed',
+  ERR_RATE_LIMITED: 'shed',
   ERR_ATTEMPT_TIMEOUT: 'timeout',
   ERR_BODY_TIMEOUT: 'timeout',
   ERR_DEADLINE_EXCEEDED: 'deadline',
