@@ -124,6 +124,16 @@ function readX(remaining: string | undefined, reset: string | undefined, epochMs
   return counted(countOf(remaining), wait)
 }
 
+/** Whether a response head can tell of limits at all. Asked of every response: most have none of these fields. */
+export function mayTellLimits(headers: IncomingHttpHeaders): boolean {
+  return (
+    headers.ratelimit !== undefined ||
+    headers['ratelimit-policy'] !== undefined ||
+    headers['ratelimit-remaining'] !== undefined ||
+    headers['x-ratelimit-remaining'] !== undefined
+  )
+}
+
 /**
  * The limits that a response head tells of.
  *

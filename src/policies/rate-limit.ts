@@ -5,7 +5,7 @@ import type { Permit, Scope, Waiting } from './policy.ts'
 import type { RateLimitSettings } from './rate-limit-options.ts'
 import { priorityOf, type QueueOwner, RateQueue, RateWaiter } from './rate-limit-queue.ts'
 import { type Rate, rateOf } from './rates.ts'
-import { ServerQuota } from './server-quota.ts'
+import { mayHoldBack, ServerQuota } from './server-quota.ts'
 
 /**
  * The limit of one origin, or of one key: admits a call, lets it wait its turn, or refuses it with a
@@ -236,7 +236,13 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
 
   head({ status, headers }: Outcome, scope: Scope): void {
     this.unanswered--
-    if (this.server === null || status === undefined || headers === undefined) return
+    if (status === undefined || headers === undefined || !mayHoldBack(status, headers)) return
+    this.hear(status, headers, scope)
+  }
+
+  // The server may have something to say of its own limits.
+  private hear(status: number, headers: NonNullable<Outcome['headers']>, scope: Scope): void {
+    if (this.server === null) return
     const now = performance.now()
     const { maxServerWait } = this.settings
     const wait = this.server.tell(status, headers, now, this.unanswered, maxServerWait)

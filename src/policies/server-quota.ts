@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { readServerLimits, type ServerLimit } from './rate-limit-fields.ts'
+import { mayTellLimits, readServerLimits, type ServerLimit } from './rate-limit-fields.ts'
 import { parseRetryAfter } from './retry-after.ts'
 
 /** One limit that a server told of, as far as it is known here. */
@@ -10,6 +10,11 @@ interface Quota {
   /** What comes at the reset, where the policy says so; 0: unknown, and then nothing holds calls back any more. */
   readonly quota: number
   readonly window: number
+}
+
+/** Whether a head is worth reading. */
+export function mayHoldBack(status: number, headers: IncomingHttpHeaders): boolean {
+  return status === 429 || status === 503 || mayTellLimits(headers)
 }
 
 /**
@@ -28,12 +33,15 @@ export class ServerQuota {
   /** Milliseconds until the call after `ahead` others may go; 0: now. */
   waitFor(now: number, ahead: number): number {
     let at = this.#pausedUntil
+    // Most servers never tell of any.
+    if (this.#quotas.length === 0) return at <= now ? 0 : at - now
     for (const quota of this.#quotas) at = Math.max(at, opensAt(quota, now, ahead))
     return at <= now ? 0 : at - now
   }
 
   /** Counts a call that goes. */
   take(now: number): void {
+    if (this.#quotas.length === 0) return
     for (const quota of this.#quotas) {
       renew(quota, now)
       if (quota.remaining > 0) quota.remaining--
