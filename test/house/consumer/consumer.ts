@@ -7,10 +7,12 @@ import {
   createFetch,
   installFetch,
   logging,
+  rateLimit,
   retry,
   standard,
   tracing,
 } from 'roundtripper'
+import { redisStore } from 'roundtripper/redis'
 import * as testing from 'roundtripper/testing'
 import { startTracing } from 'roundtripper/tracing'
 
@@ -20,6 +22,7 @@ export async function use(url: string): Promise<number> {
     createAgent(),
     tracing(),
     logging(),
+    rateLimit({ limit: 10, window: 1000, store: redisStore({}) }),
     retry({ maxAttempts: 4 }),
     circuitBreaker({ failureShare: 0.5 }),
     bulkhead({ limit: 32, queue: 64 }),
