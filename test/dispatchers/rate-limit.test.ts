@@ -184,6 +184,22 @@ describe.each(protocols)('serverHeaders over $version', ({ protocol }) => {
     expect(server.count()).toBe(11)
   })
 
+  it('30: calls that failed without an answer are out no more', async () => {
+    const server = await serve({ protocol })
+    const layer = honours()
+    const chain = await warmChainTo(server, layer)
+    server.script('*', [
+      { reset: 'before-head' },
+      { reset: 'before-head' },
+      { headers: { ratelimit: '"default";r=1;t=60' } },
+    ])
+    for (let at = 0; at < 2; at++) await errorOf(call(chain, server.url('/'), { method: 'POST' }))
+    await call(chain, server.url('/'))
+    expect(view(layer, server)?.serverWait).toBe(0)
+    await call(chain, server.url('/'))
+    expect(server.count()).toBe(4)
+  })
+
   it('19: calls whose deadline is before the end of the pause are refused when the server asks for it', async () => {
     const server = await serve({ protocol })
     const layer = honours({ limit: 1, window: 1000, algorithm: 'leakyBucket' })

@@ -151,6 +151,15 @@ describe('the queue', () => {
     expect((sheddable.error as Error).message).toContain('did not come within 250 ms')
   })
 
+  it('27: queueTimeout ends with the wait: who was admitted or gave up is not refused later', async () => {
+    const limit = limiter({ ...tenASecond, burst: 1, queueTimeout: 250 })
+    const calls = [ask(limit), ask(limit), ask(limit)]
+    calls[2]!.cancel()
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(states(calls)).toBe('admitted admitted waiting')
+    expect(limit).toMatchObject({ refused: 0, queued: 0 })
+  })
+
   it('serves a long queue without recursion', async () => {
     const limit = limiter({ limit: 20_000, window: 1000, algorithm: 'fixedWindow', queue: 20_000 })
     const calls = Array.from({ length: 40_000 }, () => ask(limit))

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { lane } from '../../src/policies/clock.ts'
 import { checkRateLimit, type RateLimitOptions, type RateLimitStore } from '../../src/policies/rate-limit-options.ts'
 import { StoreLink } from '../../src/policies/rate-limit-store.ts'
 import { SharedRateLimiter } from '../../src/policies/shared-rate-limit.ts'
@@ -125,6 +126,18 @@ describe('30: a limit whose count is elsewhere', () => {
     expect(limit.queued).toBe(1)
     await vi.advanceTimersByTimeAsync(10)
     expect(states(calls)).toBe('waiting admitted')
+  })
+
+  it('47: is not idle while an answer is to come, and holds no timer after it', async () => {
+    const store = new Store()
+    store.delay = () => 10
+    const limit = shared(store)
+    ask(limit).cancel()
+    expect(limit).toMatchObject({ queued: 0, idle: false })
+    expect(lane(store.timeout, true).empty).toBe(false)
+    await vi.advanceTimersByTimeAsync(10)
+    expect(limit.idle).toBe(true)
+    expect(lane(store.timeout, true).empty).toBe(true)
   })
 
   it('in shadow asks, counts and holds nobody up', async () => {
