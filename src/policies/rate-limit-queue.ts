@@ -1,5 +1,5 @@
 import { lane, type TimerEntry, type TimerLane } from './clock.ts'
-import type { Permit, Scope, Waiting } from './policy.ts'
+import { type Permit, priorities, type Scope, type Waiting } from './policy.ts'
 
 /** Whose queue a waiter stands in. */
 export interface QueueOwner {
@@ -7,14 +7,6 @@ export interface QueueOwner {
   timedOut(waiter: RateWaiter): void
   /** A waiter gives up: before it was admitted, or while that was on its way. */
   left(waiter: RateWaiter, wasAdmitted: boolean): void
-}
-
-/** Critical, normal, sheddable. */
-export const priorities = 3
-
-/** The priority of a call: 0 critical, 1 normal, 2 sheddable. */
-export function priorityOf(scope: Scope): number {
-  return (scope.exchange as { readonly priority?: number }).priority ?? 1
 }
 
 type WaiterState = 'waiting' | 'admitted' | 'refused' | 'over'
@@ -42,7 +34,7 @@ export class RateWaiter implements Waiting, TimerEntry {
   constructor(owner: QueueOwner, scope: Scope, settings: { queueTimeout: number; shadow: boolean }, now: number) {
     this.owner = owner
     this.scope = scope
-    this.priority = priorityOf(scope)
+    this.priority = scope.exchange.priority
     this.since = now
     this.isShadow = settings.shadow
     const { queueTimeout } = settings
@@ -102,9 +94,9 @@ export class RateWaiter implements Waiting, TimerEntry {
 /** The calls that wait: by priority, then first come, first served; anyone can leave from the middle. */
 export class RateQueue implements Iterable<RateWaiter> {
   size = 0
-  readonly #firsts: (RateWaiter | null)[] = new Array(priorities).fill(null)
-  readonly #lasts: (RateWaiter | null)[] = new Array(priorities).fill(null)
-  readonly #sizes: number[] = new Array(priorities).fill(0)
+  readonly #firsts: (RateWaiter | null)[] = new Array(priorities.length).fill(null)
+  readonly #lasts: (RateWaiter | null)[] = new Array(priorities.length).fill(null)
+  readonly #sizes: number[] = new Array(priorities.length).fill(0)
 
   /** Whose turn it is. */
   get first(): RateWaiter | null {

@@ -3,7 +3,7 @@ import { RateLimitedError } from './errors.ts'
 import type { Outcome } from './outcome.ts'
 import type { Permit, Scope, Waiting } from './policy.ts'
 import type { RateLimitSettings } from './rate-limit-options.ts'
-import { priorityOf, type QueueOwner, RateQueue, RateWaiter } from './rate-limit-queue.ts'
+import { type QueueOwner, RateQueue, RateWaiter } from './rate-limit-queue.ts'
 import { type Rate, rateOf } from './rates.ts'
 import { mayHoldBack, ServerQuota } from './server-quota.ts'
 
@@ -101,7 +101,7 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
 
   /** The call has to wait, or is refused. */
   protected later(scope: Scope, now: number): Permit | Waiting | null {
-    const priority = priorityOf(scope)
+    const { priority } = scope.exchange
     const wait = this.waitAt(this.queue.ahead(priority), now)
     const why = this.whyNot(scope, wait, now)
     const isFull = why === null && this.waiting >= this.settings.queue
@@ -109,7 +109,7 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
     const behind = isFull ? this.queue.last : null
     if (behind !== null && behind.priority > priority) {
       this.queue.remove(behind)
-      this.refuse(behind, this.waitAt(this.queue.size, now), 'its place was needed')
+      this.refuse(behind, this.waitAt(this.queue.size, now), 'a more important call took its place')
     } else if (why !== null || isFull) {
       return this.turnAway(scope, wait, why ?? 'the queue is full', now)
     }

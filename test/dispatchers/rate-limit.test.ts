@@ -1,6 +1,7 @@
 import {
   attemptTimeout,
   bulkhead,
+  circuitBreaker,
   createFetch,
   deadline,
   isShed,
@@ -13,6 +14,7 @@ import {
 import { gate, type TestServer } from 'roundtripper/testing'
 import { describe, expect, it } from 'vitest'
 import {
+  type CallInit,
   call,
   chainTo,
   errorOf,
@@ -123,6 +125,36 @@ describe.each(protocols)('rateLimit over $version', ({ protocol }) => {
     const outside = rateLimit({ limit: 2, window: 60_000, queue: 0 })
     expect(await call(chainTo(server, outside, retry(quick)), server.url('/'))).toMatchObject({ status: 200 })
     expect(view(outside, server)?.admitted).toBe(1)
+  })
+
+  it('28: critical calls go before those that came first', async () => {
+    const server = await serve({ protocol })
+    const chain = await warmChainTo(server, rateLimit({ limit: 10, window: 1000, burst: 1 }))
+    const clock = stopClock()
+    const names = ['normal', 'sheddable', 'normal', 'critical'] as const
+    const calls = [call(chain, server.url('/first'))]
+    for (const priority of names) {
+      calls.push(call(chain, server.url(`/${priority}`), { resilience: { priority } } as CallInit))
+    }
+    for (let at = 1; at <= 4; at++) {
+      await server.until(() => server.count() === at)
+      await clock.advance(100)
+    }
+    await Promise.all(calls)
+    const order = ['/first', '/critical', '/normal', '/normal', '/sheddable']
+    expect(server.requests.map(({ path }) => path)).toEqual(order)
+  })
+
+  it('6: what it refuses feeds no breaker', async () => {
+    const server = await serve({ protocol })
+    const breaker = circuitBreaker({ minimumCalls: 1, failureShare: 0.01 })
+    const limit = rateLimit({ limit: 1, window: 60_000, queue: 0 })
+    const chain = chainTo(server, breaker, limit, attemptTimeout())
+    await call(chain, server.url('/'))
+    for (let at = 0; at < 5; at++) {
+      expect(await errorOf(call(chain, server.url('/')))).toMatchObject({ code: 'ERR_RATE_LIMITED' })
+    }
+    expect(breaker.state()[server.origin]).toMatchObject({ state: 'closed', calls: 1, failures: 0 })
   })
 
   it('19: a wait for its turn is not the attempt’s time', async () => {

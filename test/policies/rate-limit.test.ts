@@ -131,7 +131,7 @@ describe('the queue', () => {
     const critical = ask(limit, { priority: 0 })
     await vi.advanceTimersByTimeAsync(0)
     expect(states([normal, sheddable, other, critical])).toBe('waiting refused waiting waiting')
-    expect((sheddable.error as Error).message).toContain('its place was needed')
+    expect((sheddable.error as Error).message).toContain('a more important call took its place')
     await vi.advanceTimersByTimeAsync(300)
     expect([critical.at, normal.at, other.at]).toEqual([100, 200, 300])
     // One that matters no more is refused.
