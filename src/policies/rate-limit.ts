@@ -29,8 +29,7 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
   protected readonly server: ServerQuota | null
   private readonly rate: Rate
   private timers: TimerLane | null = null
-  // Only where heads are read: calls under way, and those among them that have no head yet.
-  private inFlight = 0
+  // Calls that went and have no head yet; counted only where heads are read.
   private unanswered = 0
 
   constructor(settings: RateLimitSettings, key: string) {
@@ -52,7 +51,7 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
 
   /** Whether nobody waits, and no answer is awaited that could hold further calls back. */
   get idle(): boolean {
-    return this.queue.size === 0 && this.inFlight === 0
+    return this.queue.size === 0 && this.unanswered === 0
   }
 
   /** Milliseconds until a call that came now would go. */
@@ -94,7 +93,6 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
   private holds(): Permit | null {
     this.admitted++
     if (this.server === null) return null
-    this.inFlight++
     this.unanswered++
     return this
   }
@@ -223,10 +221,7 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
     }
     // Its turn is the next one's. Where nobody waits it is lost: taken back, it could be given out twice in one window.
     this.admitted--
-    if (this.server !== null) {
-      this.inFlight--
-      this.unanswered--
-    }
+    if (this.server !== null) this.unanswered--
     const { first } = this.queue
     if (first === null) return
     this.queue.remove(first)
@@ -254,7 +249,6 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
   }
 
   settle(outcome: Outcome): void {
-    this.inFlight--
     if (outcome.phase === 'before-head') this.unanswered--
   }
 

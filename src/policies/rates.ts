@@ -176,7 +176,7 @@ class SlidingLog implements Rate {
     if (this.#size === this.#limit) {
       if (this.#at(0) + this.#window > now) return false
       this.#times[this.#first] = now
-      this.#first = (this.#first + 1) % this.#limit
+      if (++this.#first === this.#limit) this.#first = 0
       return true
     }
     if (this.#size === this.#times.length) this.#resize(Math.min(this.#limit, Math.max(smallestLog, 2 * this.#size)))
