@@ -24,6 +24,7 @@ export class StoreLink {
   #isDown = false
   #checkAt = 0
   #isChecking = false
+  #backSince = Number.NEGATIVE_INFINITY
 
   constructor(store: RateLimitStore) {
     this.store = store
@@ -43,29 +44,34 @@ export class StoreLink {
 
   /** Asks for one call's share. */
   take(key: string, limit: number, window: number, asker: Asker): void {
+    const askedAt = performance.now()
     new Question(
       this.store.timeout,
       () => this.store.take(key, limit, window),
       (answer) => {
         const isWait = typeof answer === 'number' && answer >= 0 && answer < Number.POSITIVE_INFINITY
         if (isWait) asker.storeAnswered(answer)
-        else this.#lost(new TypeError(`it answered ${answer}`), asker)
+        else this.#lost(new TypeError(`it answered ${answer}`), asker, askedAt)
       },
-      (error) => this.#lost(error, asker),
+      (error) => this.#lost(error, asker, askedAt),
     )
   }
 
-  #lost(error: unknown, asker: Asker): void {
-    this.#checkAt = performance.now() + checkEvery
-    if (!this.#isDown) {
-      this.#isDown = true
-      const why = error instanceof Error ? error.message : String(error)
-      process.emitWarning(
-        `The store of a rate limit is not there (${why}); until it is back, ${instead[this.store.whenDown]}.`,
-        { type: 'RoundtripperWarning', code: 'ROUNDTRIPPER_RATE_LIMIT_STORE' },
-      )
-    }
+  #lost(error: unknown, asker: Asker, askedAt: number): void {
+    // Lost in an outage that is over: the asker asks again.
+    if (askedAt >= this.#backSince) this.#down(error)
     asker.storeLost()
+  }
+
+  #down(error: unknown): void {
+    this.#checkAt = performance.now() + checkEvery
+    if (this.#isDown) return
+    this.#isDown = true
+    const why = error instanceof Error ? error.message : String(error)
+    process.emitWarning(
+      `The store of a rate limit is not there (${why}); until it is back, ${instead[this.store.whenDown]}.`,
+      { type: 'RoundtripperWarning', code: 'ROUNDTRIPPER_RATE_LIMIT_STORE' },
+    )
   }
 
   #check(): void {
@@ -74,6 +80,7 @@ export class StoreLink {
       this.#isChecking = false
       this.#isDown = isDown
       this.#checkAt = performance.now() + checkEvery
+      if (!isDown) this.#backSince = performance.now()
     }
     new Question(
       this.store.timeout,

@@ -1,15 +1,19 @@
+import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import {
   attemptTimeout,
   bulkhead,
+  type CallRecord,
   circuitBreaker,
   createFetch,
   deadline,
   isShed,
+  logging,
   RateLimitedError,
   type RateLimitLayer,
   type RateLimitOptions,
   rateLimit,
   retry,
+  tracing,
 } from 'roundtripper'
 import { gate, type TestServer } from 'roundtripper/testing'
 import { describe, expect, it } from 'vitest'
@@ -336,6 +340,40 @@ describe('keys', () => {
     }
     expect(sent).toBe(10_000)
     expect(Object.keys(layer.state())).toHaveLength(1000)
+  })
+})
+
+describe('logs and spans', () => {
+  it('40: tell how long a call waited, and when a refused one would have gone', async () => {
+    const server = await serve({ protocol: 'h1c' })
+    const records: CallRecord[] = []
+    const write = (record: object) => records.push(record as CallRecord)
+    const exporter = new InMemorySpanExporter()
+    const tracerProvider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] })
+    const chain = await warmChainTo(
+      server,
+      tracing({ tracerProvider }),
+      logging({ logger: { debug: () => {}, info: write, warn: write } }),
+      rateLimit({ ...oneASecond, queue: 1 }),
+    )
+    const clock = stopClock()
+    const first = call(chain, server.url('/'))
+    const second = call(chain, server.url('/'))
+    expect(await errorOf(call(chain, server.url('/')))).toMatchObject({ code: 'ERR_RATE_LIMITED' })
+    await first
+    await clock.advance(1000)
+    await second
+    const told = records.map(({ outcome, error, queuedMs, notes }) => ({ outcome, error, queuedMs, notes }))
+    expect(told).toEqual([
+      { outcome: 'shed', error: 'ERR_RATE_LIMITED', queuedMs: 0, notes: { 'ratelimit.retry_after_ms': 2000 } },
+      { outcome: 'success', error: undefined, queuedMs: 0, notes: undefined },
+      { outcome: 'success', error: undefined, queuedMs: 1000, notes: { 'ratelimit.waited_ms': 1000 } },
+    ])
+    const attributes = exporter.getFinishedSpans().map((span) => span.attributes)
+    expect(attributes).toContainEqual(
+      expect.objectContaining({ 'error.type': 'ERR_RATE_LIMITED', 'roundtripper.ratelimit.retry_after_ms': 2000 }),
+    )
+    expect(attributes).toContainEqual(expect.objectContaining({ 'roundtripper.ratelimit.waited_ms': 1000 }))
   })
 })
 

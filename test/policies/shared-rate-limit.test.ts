@@ -196,6 +196,26 @@ describe('30: a store that is not there', () => {
     expect(await told()).toHaveLength(2)
   })
 
+  it('is not found gone by a question that was lost before it came back', async () => {
+    const store = new Store()
+    store.timeout = 3000
+    store.failing = 'hangs'
+    const limit = shared(store, { limit: 100 })
+    const early = ask(limit)
+    await vi.advanceTimersByTimeAsync(2900)
+    const late = ask(limit)
+    await vi.advanceTimersByTimeAsync(100)
+    expect(early.state).toBe('admitted')
+    // The limit of one process has served the other one, too; what it asked for is still on its way.
+    expect(late.state).toBe('admitted')
+    store.failing = null
+    await vi.advanceTimersByTimeAsync(1000)
+    ask(limit)
+    await vi.advanceTimersByTimeAsync(5000)
+    expect(ask(limit).notes['ratelimit.store']).toBeUndefined()
+    expect(await told()).toHaveLength(1)
+  })
+
   it('is told of once, however many keys there are', async () => {
     const store = new Store()
     store.failing = 'rejects'
