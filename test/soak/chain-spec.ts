@@ -147,9 +147,9 @@ export function drawChain(random: SeededRandom): ChainSpec {
     queueTimeout: random.chance(0.4) ? random.integer(20, 60) : undefined,
     rate: {
       algorithm: random.pick(['tokenBucket', 'fixedWindow', 'slidingWindow', 'leakyBucket']),
-      limit: random.integer(8, 40),
+      limit: random.integer(3, 20),
       window: random.integer(5, 20),
-      queue: random.integer(2, 30),
+      queue: random.integer(0, 10),
       serverHeaders: random.chance(0.5),
       shadow: random.chance(0.2),
     },
