@@ -57,14 +57,18 @@ export class ServerQuota {
    */
   tell(status: number, headers: IncomingHttpHeaders, now: number, unanswered: number, maxPause: number): number {
     const epochMs = Date.now()
+    const asks = status === 429 || status === 503
+    const asked = asks ? parseRetryAfter(headers['retry-after'] as string | string[] | undefined, epochMs) : undefined
+    // It may not shorten a wait that another response asked for.
+    if (asked !== undefined) this.#pausedUntil = Math.max(this.#pausedUntil, now + Math.min(asked, maxPause))
     const limits = readServerLimits(headers, epochMs)
     if (limits.length > 0) {
-      this.#quotas = limits.flatMap((limit) => this.#quotaOf(limit, now, unanswered, maxPause) ?? [])
-    }
-    if (status === 429 || status === 503) {
-      const asked = parseRetryAfter(headers['retry-after'] as string | string[] | undefined, epochMs)
-      // It may not shorten a wait that another response asked for.
-      if (asked !== undefined) this.#pausedUntil = Math.max(this.#pausedUntil, now + Math.min(asked, maxPause))
+      const quotas = limits.map((limit) => {
+        // Of two times to come back at in one response, Retry-After is the one that counts.
+        const isUsedUp = limit.remaining === 0 && asked !== undefined
+        return this.#quotaOf(isUsedUp ? { ...limit, reset: asked } : limit, now, unanswered, maxPause)
+      })
+      this.#quotas = quotas.filter((quota) => quota !== null)
     }
     return this.waitFor(now, 0)
   }

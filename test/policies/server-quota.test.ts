@@ -34,6 +34,11 @@ describe('30: what a server asks for, examples of draft-ietf-httpapi-ratelimit-h
     expect(quota.waitFor(6000, 0)).toBe(minute)
   })
 
+  it('version 11, section 7: Retry-After counts before the reset of a limit that is used up', () => {
+    expect(told(429, { 'retry-after': '5', ratelimit: '"default";r=0;t=50' }).waitFor(1000, 0)).toBe(5000)
+    expect(told(503, { 'retry-after': '50', ratelimit: '"default";r=0;t=5' }).waitFor(1000, 0)).toBe(50_000)
+  })
+
   it('version 11, appendix B.2.1: 99 calls for 50 seconds, then 100 a minute', () => {
     const quota = told(200, { ratelimit: '"fixedwindow";r=99;t=50', 'ratelimit-policy': '"fixedwindow";q=100;w=60' })
     // Those that are still to come, too, are told when their turn is.
