@@ -29,13 +29,13 @@ export interface RedisStoreOptions {
   readonly whenDown?: 'local' | 'refuse' | 'admit'
   /**
    * Milliseconds after which Redis counts as not there.
-   * @default 250
+   * @default 500
    */
   readonly timeout?: number
 }
 
 /** What {@link redisStore} does unless told otherwise. */
-export const redisStoreDefaults = Object.freeze({ prefix: 'roundtripper', whenDown: 'local', timeout: 250 } as const)
+export const redisStoreDefaults = Object.freeze({ prefix: 'roundtripper', whenDown: 'local', timeout: 500 } as const)
 
 const choices: readonly unknown[] = ['local', 'refuse', 'admit']
 

@@ -12,9 +12,9 @@ const { port, origin, calls, every, limit, window, queue } = task
 const warnings: string[] = []
 process.on('warning', (warning: Error & { code?: string }) => warnings.push(String(warning.code)))
 
-const client = new Redis({ host: '127.0.0.1', port, retryStrategy: () => 20 })
+const client = new Redis({ host: '127.0.0.1', port, maxRetriesPerRequest: 0, retryStrategy: () => 20 })
 client.on('error', () => {})
-const layer = rateLimit({ limit, window, queue, store: redisStore(client) })
+const layer = rateLimit({ limit, window, queue, store: redisStore(client, { timeout: 20_000 }) })
 const chain = compose(createAgent(), layer)
 const report: ChildReport = { admitted: 0, refused: 0, lost: 0, warnings }
 

@@ -22,6 +22,9 @@ function warnings(): string[] {
   return told
 }
 
+// So long that a busy machine is not taken for a Redis that is gone.
+const patience = 20_000
+
 type Result = 'admitted' | 'refused' | 'lost'
 
 describe.skipIf(!hasRedis)('a limit on Redis', () => {
@@ -45,7 +48,7 @@ describe.skipIf(!hasRedis)('a limit on Redis', () => {
   function participant(options: Partial<RateLimitOptions> = {}, store: RedisStoreOptions = {}) {
     const client = clientOf(redis)
     const settings = { limit: 10, window: 60_000, queue: 0, ...options }
-    const layer = rateLimit({ ...settings, store: redisStore(client, store) })
+    const layer = rateLimit({ ...settings, store: redisStore(client, { timeout: patience, ...store }) })
     const chain = compose(createAgent(), layer)
     onTestFinished(() => chain.destroy())
     const call = async (): Promise<Result> => {
@@ -169,9 +172,11 @@ describe.skipIf(!hasRedis)('a limit on Redis', () => {
     redis.stop()
     expect((await one.calls(20)).admitted).toBe(20)
     expect(told).toEqual([expect.stringContaining('no answer in time')])
+    // From now on nobody waits for it.
     const before = performance.now()
-    await one.calls(1)
-    expect(performance.now() - before).toBeLessThan(40)
+    for (let at = 0; at < 50; at++) await one.calls(1)
+    expect(performance.now() - before).toBeLessThan(50 * 40)
+    expect(told).toHaveLength(1)
     redis.goOn()
   })
 
@@ -205,7 +210,7 @@ describe.skipIf(!hasRedis)('a limit on Redis', () => {
 
 describe('redisStore', () => {
   it('has defaults, and refuses what is wrong', () => {
-    expect(redisStoreDefaults).toEqual({ prefix: 'roundtripper', whenDown: 'local', timeout: 250 })
+    expect(redisStoreDefaults).toEqual({ prefix: 'roundtripper', whenDown: 'local', timeout: 500 })
     expect(() => redisStore(undefined as never)).toThrow('client must be a client of ioredis or redis, got undefined')
     expect(() => redisStore({}, { whenDown: 'ask' as never })).toThrow(
       'whenDown must be one of local, refuse, admit, got "ask"',
