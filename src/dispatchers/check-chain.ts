@@ -107,13 +107,6 @@ function adaptiveLimitOutsideBulkhead(parts: Parts): string | null {
   )
 }
 
-const doubts = [
-  breakerWithoutTimeout,
-  bulkheadOutsideRetry,
-  deadlineInsideRetry,
-  adaptiveLimitOutsideRetry,
-  adaptiveLimitOutsideBulkhead,
-]
 // Outside retry() it counts calls, inside it attempts: both are meant by somebody, and nothing is said.
 function rateLimitInsideBulkhead(parts: Parts): string | null {
   const [bulkhead] = positions(parts, 'bulkhead')
@@ -125,7 +118,14 @@ function rateLimitInsideBulkhead(parts: Parts): string | null {
   )
 }
 
-const doubts = [breakerWithoutTimeout, bulkheadOutsideRetry, deadlineInsideRetry, rateLimitInsideBulkhead]
+const doubts = [
+  breakerWithoutTimeout,
+  bulkheadOutsideRetry,
+  deadlineInsideRetry,
+  adaptiveLimitOutsideRetry,
+  adaptiveLimitOutsideBulkhead,
+  rateLimitInsideBulkhead,
+]
 
 /**
  * Looks a chain over, outermost layer first.

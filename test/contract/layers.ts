@@ -49,6 +49,10 @@ function countedLimit(books: Books): Layer {
   books.check(() => {
     const busy = Object.values(layer.state()).some(({ inUse }) => inUse > 0)
     return busy ? `adaptiveLimit: ${JSON.stringify(layer.state())}` : null
+  })
+  return layer
+}
+
 // Slow enough that some calls wait, quick enough that no scenario is long over it.
 function countedRateLimit(books: Books): Layer {
   const layer = rateLimit({ limit: 20, window: 10, burst: 4, queue: 1000, serverHeaders: true })

@@ -132,6 +132,10 @@ describe('doubts', () => {
     expect(await warningsOf(() => compose(agent, adaptiveLimit(), logging(quiet), retry()))).toEqual([
       expect.stringMatching(
         /^compose: adaptiveLimit\(\) \(layer 1\) stands outside retry\(\) \(layer 3\): .*Put adaptiveLimit\(\) below retry\(\)\.$/,
+      ),
+    ])
+  })
+
   it('a rate limit inside the bulkhead', async () => {
     const limit = () => rateLimit({ limit: 5 })
     expect(await warningsOf(() => compose(agent, tracing(), retry(), bulkhead(), limit()))).toEqual([
@@ -148,6 +152,8 @@ describe('doubts', () => {
         /^compose: adaptiveLimit\(\) \(layer 2\) stands outside bulkhead\(\) \(layer 3\): .*Put adaptiveLimit\(\) below bulkhead\(\)\.$/,
       ),
     ])
+  })
+
   it('but not rate limits on both sides of the retry, above the bulkhead', async () => {
     const limit = () => rateLimit({ limit: 5 })
     expect(await warningsOf(() => compose(agent, limit(), retry(), limit(), bulkhead()))).toEqual([])

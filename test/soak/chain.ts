@@ -15,8 +15,8 @@ import {
   guard,
   type Layer,
   logging,
-  type RetryOptions,
   type RateLimitLayer,
+  type RetryOptions,
   rateLimit,
   retry,
   retryBudget,
@@ -157,6 +157,8 @@ export class Instruments {
         const range = { initialLimit: 2 * spec.limit, minLimit: spec.limit, maxLimit: 8 * spec.limit }
         const layer = adaptiveLimit({ ...range, window: 5, windowCalls: 10, random, unreadBodyTimeout })
         this.limits.push(layer)
+        return layer
+      }
       case 'rateLimit': {
         const layer = rateLimit({ ...spec.rate, maxServerWait: spec.backoff })
         this.rateLimits.push(layer)
@@ -222,6 +224,8 @@ export class Instruments {
     for (const layer of this.limits) {
       for (const [origin, { inUse }] of Object.entries(layer.state())) {
         if (inUse > 0) left.push(`adaptive limit of ${origin}: ${inUse} in use`)
+      }
+    }
     for (const layer of this.rateLimits) {
       for (const [origin, { queued }] of Object.entries(layer.state())) {
         // In shadow a place in the queue is nobody's.
