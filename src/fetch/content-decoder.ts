@@ -84,7 +84,8 @@ class Inflate extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    if (this.#inflate === null) {
+    // It has ended already where bytes come after the end of what was compressed.
+    if (this.#inflate === null || this.#inflate.readableEnded) {
       done()
       return
     }

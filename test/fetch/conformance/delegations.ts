@@ -9,10 +9,6 @@ const handedOnToo: readonly { readonly cases: RegExp; readonly reason: string }[
     cases: /sent twice with its body|a stream used for two calls|one signal for many calls, at different moments/,
     reason: 'its last call ends in an error before anything is sent',
   },
-  {
-    cases: /with a used body that init replaces|cache only-if-cached, same-origin/,
-    reason: 'too rare to be worth code of our own',
-  },
 ]
 
 /**
