@@ -17,7 +17,8 @@ export class Attempt extends CallScope implements Dispatcher.DispatchHandler {
   private drained = 0
 
   constructor(call: RepeatingCall, exchange: Exchange, parent: CallScope) {
-    super(++exchange.attempts, parent.origin, exchange.now())
+    // Where a layer further out has made an attempt already, the first one made of it is that very attempt.
+    super(parent.number > 0 && !parent.forked ? parent.number : ++exchange.attempts, parent.origin, exchange.now())
     this.exchange = exchange
     this.call = call
     parent.forked = true

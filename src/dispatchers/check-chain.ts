@@ -14,14 +14,16 @@ const onlyOnce = [
   'deadline',
   'attemptTimeout',
   'bodyTimeout',
+  'fallback',
   'retry',
+  'hedge',
   'circuitBreaker',
   'bulkhead',
   'adaptiveLimit',
 ]
 
 function whyOnce(name: string): string {
-  if (name === 'retry') return 'attempts multiply'
+  if (name === 'retry' || name === 'hedge') return 'attempts multiply'
   if (name === 'bulkhead') return 'a call would hold a slot of one while it waits for the other'
   if (name === 'adaptiveLimit') return 'each would move by what the other lets through'
   return 'the inner one would see what the outer one already judged'
@@ -37,13 +39,15 @@ function twice(parts: Parts): string | null {
   return problems.length === 0 ? null : problems.join(' ')
 }
 
-function breakerOutsideRetry(parts: Parts): string | null {
+function breakerOutsideAttempts(parts: Parts): string | null {
   const [breaker] = positions(parts, 'circuitBreaker')
-  const [retry] = positions(parts, 'retry')
-  if (breaker === undefined || retry === undefined || breaker > retry) return null
+  if (breaker === undefined) return null
+  const at = parts.findIndex((part, place) => place > breaker && (part?.name === 'retry' || part?.name === 'hedge'))
+  if (at < 0) return null
+  const name = `${parts[at]?.name}()`
   return (
-    `circuitBreaker() (layer ${breaker + 1}) stands outside retry() (layer ${retry + 1}): it would see one outcome of ` +
-    'several attempts, and an open circuit would be found only after they all failed. Put circuitBreaker() below retry().'
+    `circuitBreaker() (layer ${breaker + 1}) stands outside ${name} (layer ${at + 1}): it would see one outcome of ` +
+    `several attempts, and an open circuit would be found only after they all failed. Put circuitBreaker() below ${name}.`
   )
 }
 
@@ -57,13 +61,33 @@ function deadlineShorterThanAttempt(parts: Parts): string | null {
   )
 }
 
-const mistakes = [twice, breakerOutsideRetry, deadlineShorterThanAttempt]
+const mistakes = [twice, breakerOutsideAttempts, deadlineShorterThanAttempt]
 
 function breakerWithoutTimeout(parts: Parts): string | null {
   if (positions(parts, 'circuitBreaker').length === 0 || positions(parts, 'attemptTimeout').length > 0) return null
   return (
     'circuitBreaker() stands without an attemptTimeout(): a server that hangs is then no failure until undici gives up ' +
     'after 300 s, and the circuit stays closed. Put attemptTimeout() below it.'
+  )
+}
+
+function retryTimesHedge(parts: Parts): string | null {
+  const [retry] = positions(parts, 'retry')
+  const [hedge] = positions(parts, 'hedge')
+  if (retry === undefined || hedge === undefined) return null
+  return (
+    `retry() (layer ${retry + 1}) and hedge() (layer ${hedge + 1}) multiply: together they send no more than each adds ` +
+    'alone, so some of what either promises will not be sent. hedge() sends another attempt also where one fails; keep one.'
+  )
+}
+
+function bulkheadOutsideHedge(parts: Parts): string | null {
+  const [bulkhead] = positions(parts, 'bulkhead')
+  const [hedge] = positions(parts, 'hedge')
+  if (bulkhead === undefined || hedge === undefined || bulkhead > hedge) return null
+  return (
+    `bulkhead() (layer ${bulkhead + 1}) stands outside hedge() (layer ${hedge + 1}): a call holds one slot for all its ` +
+    'attempts. Put bulkhead() below hedge().'
   )
 }
 
@@ -126,6 +150,7 @@ const doubts = [
   adaptiveLimitOutsideBulkhead,
   rateLimitInsideBulkhead,
 ]
+const doubts = [breakerWithoutTimeout, retryTimesHedge, bulkheadOutsideHedge, bulkheadOutsideRetry, deadlineInsideRetry]
 
 /**
  * Looks a chain over, outermost layer first.

@@ -13,6 +13,7 @@ import {
 } from '../policies/outcome.ts'
 import type { ExchangeScope, Scope } from '../policies/policy.ts'
 import type { RetryBudget } from '../policies/retry-budget.ts'
+import { type AttemptObserver, ObserverPair } from './attempt-observer.ts'
 import { type CallOptions, callOptionsProblem, rankOf } from './call-options.ts'
 import type { Edge } from './edge.ts'
 import { JudgedOutcome } from './judged-outcome.ts'
@@ -34,17 +35,6 @@ export interface ScopeHolder {
   /** The call is over: a dispatch that still carries it (a cache's revalidation) is a call of its own. */
   readonly callIsOver: boolean
   readonly asScope: CallScope
-}
-
-/**
- * Told of every attempt by whoever forks it, so that spans and records per attempt need no layer of their own inside
- * the retry.
- */
-export interface AttemptObserver {
-  /** Called in the caller's async context, before the attempt enters its layers; may return other options. */
-  begin(attempt: CallScope, opts: ScopedOptions): ScopedOptions
-  /** Called once, when the attempt is over: its body ended, it failed, or it was given up. */
-  end(attempt: CallScope): void
 }
 
 /** What one verdict is about: the call itself, or one of its attempts. Layers of the kit share it; see {@link Scope}. */
@@ -74,6 +64,8 @@ export abstract class CallScope implements Scope, ScopeHolder {
   edge: Edge | null = null
   /** It has attempts of its own, made by a layer below: what became of it is what became of one of them. */
   forked = false
+  /** The attempt whose answer, or failure, it took over; `null` where it has none of its own, or not yet. */
+  decidedBy: CallScope | null = null
   /** Milliseconds of backoff before this attempt. */
   backoffBefore = 0
   /** What policies left for logs and spans; `null` where none did. */
@@ -112,6 +104,16 @@ export abstract class CallScope implements Scope, ScopeHolder {
     this.notes ??= new Map()
     this.notes.set(name, value)
   }
+
+  /** The innermost attempt that decided this scope: itself, where nobody forked. */
+  get decisive(): CallScope {
+    let found: CallScope = this
+    while (found.decidedBy !== null) found = found.decidedBy
+    return found
+  }
+
+  /** A layer further in makes an attempt of this one. */
+  branch(_attempt: CallScope): void {}
 
   /** Takes over what an attempt came to: its answer, or failure, is the call's. */
   adopt(attempt: CallScope): void {
@@ -216,6 +218,9 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** The same in place of what an `attemptTimeout()` says. */
   readonly ownAttemptTimeout: CallOptions['attemptTimeout'] = undefined
   attempts = 0
+  /** What retry() alone, and hedge() alone, would send on top of the first attempt. */
+  retries = 0
+  hedges = 0
   deadlineAt = Number.POSITIVE_INFINITY
   backoffMs = 0
   classify: Classify | null = null
@@ -262,6 +267,12 @@ export class Exchange extends CallScope implements ExchangeScope {
 
   get exchange(): Exchange {
     return this
+  }
+
+  /** Whether one more may be sent: retry and hedge together send no more than what each of them would add alone. */
+  get mayRepeat(): boolean {
+    const { retries, hedges } = this
+    return retries === 0 || hedges === 0 || this.attempts < 1 + retries + hedges
   }
 
   /** Goes on with the call where something held it up: in the caller's async context, not in that of whoever woke it. */
@@ -322,25 +333,6 @@ const contextOptions = { requireManualDestroy: true }
 /** The caller's async context, for all that is called later. */
 export function newContext(): AsyncResource {
   return new AsyncResource('roundtripper.exchange', contextOptions)
-}
-
-class ObserverPair implements AttemptObserver {
-  readonly first: AttemptObserver
-  readonly second: AttemptObserver
-
-  constructor(first: AttemptObserver, second: AttemptObserver) {
-    this.first = first
-    this.second = second
-  }
-
-  begin(attempt: CallScope, opts: ScopedOptions): ScopedOptions {
-    return this.second.begin(attempt, this.first.begin(attempt, opts))
-  }
-
-  end(attempt: CallScope): void {
-    this.first.end(attempt)
-    this.second.end(attempt)
-  }
 }
 
 /** The scope a dispatch belongs to, or `null` where the layer is the first of the kit that it meets. */

@@ -12,6 +12,7 @@ class Hop extends CallScope {
     super(from.number, origin, from.exchange.now())
     this.exchange = from.exchange
     this.from = from
+    this.forked = from.forked
     this.attemptTimers = from.attemptTimers
     this.bodyTimers = from.bodyTimers
     this.traceId = from.traceId

@@ -1,9 +1,10 @@
 import { checkFunction, checkOptions } from '../policies/options.ts'
 import { kindOfStatus, type Outcome, type OutcomeKind } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
+import type { AttemptObserver } from './attempt-observer.ts'
 import { checkUnreadBodyTimeout } from './bulkhead.ts'
 import type { Stage } from './call-plan.ts'
-import type { AttemptObserver, CallScope, Exchange, ScopedOptions } from './exchange.ts'
+import type { CallScope, Exchange, ScopedOptions } from './exchange.ts'
 import { stageLayer } from './guard.ts'
 import { redactedUrl } from './redact.ts'
 import type { Layer } from './relay.ts'
@@ -142,8 +143,8 @@ class Logging implements Stage, Permit, AttemptObserver {
   readonly name = 'logging'
   readonly unreadBodyTimeout: number
   readonly #logger: Logger
-  // Attempts under way whose record is still to be written.
-  readonly #untold = new WeakMap<Exchange, CallScope>()
+  // Attempts that need no record any more: it is written, or that of a fork of theirs tells the same.
+  readonly #told = new WeakSet<CallScope>()
 
   constructor(logger: Logger, unread: number) {
     this.#logger = logger
@@ -155,14 +156,17 @@ class Logging implements Stage, Permit, AttemptObserver {
     return this.#writes('info') || this.#writes('warn') ? this : null
   }
 
-  begin(attempt: CallScope, opts: ScopedOptions): ScopedOptions {
-    this.#untold.set(attempt.exchange, attempt)
+  begin(_attempt: CallScope, opts: ScopedOptions): ScopedOptions {
     return opts
   }
 
+  goOn(_attempt: CallScope, outer: CallScope): void {
+    this.#told.add(outer)
+  }
+
   end(attempt: CallScope): void {
-    if (attempt.outcome === null || this.#untold.get(attempt.exchange) !== attempt) return
-    this.#untold.delete(attempt.exchange)
+    if (attempt.outcome === null || this.#told.has(attempt)) return
+    this.#told.add(attempt)
     this.#write('debug', attempt, attempt.outcome, { attempt: attempt.number })
   }
 
@@ -185,9 +189,9 @@ class Logging implements Stage, Permit, AttemptObserver {
 
   // An attempt whose body nobody reads may never be over.
   #tellUnread(exchange: Exchange, outcome: Outcome): void {
-    const attempt = this.#untold.get(exchange)
-    if (attempt === undefined) return
-    this.#untold.delete(exchange)
+    const attempt = exchange.decisive
+    if (attempt === exchange || this.#told.has(attempt)) return
+    this.#told.add(attempt)
     this.#write('debug', attempt, outcome, { attempt: attempt.number, bodyUnread: true })
   }
 

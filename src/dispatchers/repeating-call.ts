@@ -1,11 +1,12 @@
 import type { Dispatcher } from 'undici'
 import type { Outcome } from '../policies/outcome.ts'
 import type { Attempt } from './attempt.ts'
+import type { AttemptObserver } from './attempt-observer.ts'
 import type { CallPlan } from './call-plan.ts'
 import { type CallScope, kScope, type ScopedOptions, withScope } from './exchange.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { headerOf } from './headers.ts'
-import { type RecordedBody, recordBody } from './replay.ts'
+import { type BodyBranch, type RecordedBody, recordBody } from './replay.ts'
 
 /**
  * A call that may be sent more than once, one attempt at a time: what every layer that repeats has in common. Who
@@ -17,9 +18,9 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
   committed = false
   private readonly given: ScopedOptions
   private readonly copy: ScopedOptions | null
-  private body: RecordedBody | null = null
-  // A layer further out that repeats may have recorded it already.
-  private ownsBody = false
+  private body: RecordedBody | BodyBranch | null = null
+  // The same, unless a layer further out that repeats has recorded it already.
+  private ownBody: RecordedBody | null = null
 
   constructor(
     plan: CallPlan,
@@ -66,9 +67,11 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
 
   /** Sees to it that every attempt can have the body anew. */
   protected recordBody(limit: number): void {
-    this.body = recordBody(this.opts, this.scope.exchange, limit)
-    this.ownsBody = this.body !== null && this.body !== (this.opts.body as unknown)
-    if (this.ownsBody) this.opts = { ...this.opts, body: this.body } as unknown as ScopedOptions
+    const body = recordBody(this.opts, this.scope.exchange, limit)
+    this.body = body
+    if (body === null || body === (this.opts.body as unknown)) return
+    this.ownBody = body as RecordedBody
+    this.opts = { ...this.opts, body } as unknown as ScopedOptions
   }
 
   /** Nothing more of the body is read for the attempt so far. */
@@ -77,16 +80,25 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
   }
 
   protected dispatchAttempt(attempt: A): boolean {
-    const { observer } = this.scope.exchange
+    const { scope } = this
+    const { observer } = scope.exchange
     this.current = attempt
+    scope.branch(attempt)
     let opts = this.optsFor(attempt)
-    if (observer !== null) opts = observer.begin(attempt, opts)
+    if (observer !== null) opts = this.observe(observer, attempt, opts)
     try {
       return this.plan.dispatch(opts, attempt)
     } catch (error) {
       attempt.onResponseError(null, error as Error)
       return true
     }
+  }
+
+  private observe(observer: AttemptObserver, attempt: A, opts: ScopedOptions): ScopedOptions {
+    const { scope } = this
+    if (attempt.number !== scope.number) return observer.begin(attempt, opts)
+    observer.goOn(attempt, scope)
+    return opts
   }
 
   // A copy each time: a foreign layer may write to what it is handed. The one made for this very call serves the first.
@@ -101,19 +113,28 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
   /** The attempt's answer, or failure, is the call's: nothing else will be sent. */
   commit(attempt: Attempt): void {
     this.scope.adopt(attempt)
+    this.scope.decidedBy = attempt
     if (this.committed) return
     this.committed = true
     this.scope.queuedMs += attempt.queuedMs
-    if (this.ownsBody) this.body?.release()
+    this.ownBody?.release()
   }
 
   override stop(reason: Error): void {
     if (this.aborted || this.ended) return
     this.scope.abortedAs ??= 'cancelled'
     const attempt = this.current
-    if (attempt !== null && !attempt.over && !attempt.discarded) attempt.abortedAs = this.scope.abortedAs
+    if (attempt !== null) this.markAborted(attempt)
     super.stop(reason)
-    if (attempt === null || attempt.over) return
+    if (attempt !== null) this.endAborted(attempt, reason)
+  }
+
+  protected markAborted(attempt: A): void {
+    if (!attempt.over && !attempt.discarded) attempt.abortedAs = this.scope.abortedAs
+  }
+
+  protected endAborted(attempt: A, reason: Error): void {
+    if (attempt.over) return
     // Nobody below could answer yet: what still comes for the attempt finds it over.
     if (attempt.outcome === null) attempt.judgeError(reason, false)
     attempt.finish()
@@ -121,8 +142,8 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
 
   protected override finish(): void {
     super.finish()
-    if (this.body === null || !this.ownsBody) return
-    if (this.aborted || this.scope.outcome?.error !== undefined) this.body.abandon()
-    else this.body.end()
+    if (this.ownBody === null) return
+    if (this.aborted || this.scope.outcome?.error !== undefined) this.ownBody.abandon()
+    else this.ownBody.end()
   }
 }

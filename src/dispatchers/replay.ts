@@ -1,8 +1,18 @@
-import { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { types } from 'node:util'
 import type { Dispatcher } from 'undici'
 import { InvalidRequestError } from '../policies/errors.ts'
+import {
+  beginStream,
+  bytesOf,
+  close,
+  ignore,
+  isNodeStream,
+  isOneShot,
+  iterate,
+  type Source,
+  type SourceIterator,
+} from './body-source.ts'
 import type { Exchange, ScopedOptions } from './exchange.ts'
 import { bodyProblem, isForeignBlob } from './validate.ts'
 
@@ -19,117 +29,6 @@ let recordedInProcess = 0
 /** Bytes recorded of all bodies under way in this process. */
 export function recordedBytes(): number {
   return recordedInProcess
-}
-
-type Source = AsyncIterable<unknown> | Iterable<unknown> | Readable | ReadableStream<unknown>
-type SourceIterator = Pick<AsyncIterator<unknown> | Iterator<unknown>, 'next' | 'return'>
-
-function isNodeStream(body: object): body is Readable {
-  return typeof (body as { pipe?: unknown }).pipe === 'function' && typeof (body as { on?: unknown }).on === 'function'
-}
-
-function isWebStream(body: object): body is ReadableStream<unknown> {
-  return typeof (body as { getReader?: unknown }).getReader === 'function'
-}
-
-/** A body that gives its bytes anew to whoever iterates it, in a form that every dispatcher knows. */
-export class ReusableBody implements AsyncIterable<Uint8Array> {
-  private readonly open: () => ReadableStream<Uint8Array>
-
-  constructor(open: () => ReadableStream<Uint8Array>) {
-    this.open = open
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    return this.open()[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
-  }
-}
-
-/** Whether a body gives its bytes only once: a stream, a generator, any async iterable. */
-function isOneShot(body: unknown): body is Source {
-  if (typeof body !== 'object' || body === null || body instanceof ReusableBody) return false
-  if (ArrayBuffer.isView(body) || types.isAnyArrayBuffer(body)) return false
-  if (isNodeStream(body) || isWebStream(body)) return true
-  // Blob and FormData are known by how they are read, so that those of every realm and package count.
-  if (typeof (body as Blob).arrayBuffer === 'function' || typeof (body as FormData).getAll === 'function') return false
-  if (typeof (body as AsyncIterable<unknown>)[Symbol.asyncIterator] === 'function') return true
-  const iterate = (body as Iterable<unknown>)[Symbol.iterator]
-  if (typeof iterate !== 'function') return false
-  // A list gives a new iterator each time, a generator itself.
-  return typeof (body as Partial<Iterator<unknown>>).next === 'function'
-}
-
-function bytesOf(chunk: unknown): Uint8Array {
-  if (typeof chunk === 'string') return Buffer.from(chunk)
-  if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-  if (types.isAnyArrayBuffer(chunk)) return new Uint8Array(chunk)
-  throw new TypeError(`a request body must give strings or bytes, got ${chunk === null ? 'null' : typeof chunk}`)
-}
-
-function ignore(): void {}
-
-// Bodies that were read from before and give nothing a second time. Sent again they would arrive empty, or without
-// their beginning, and nobody would know.
-const begun = new WeakSet<object>()
-
-function beginOnce(source: object): void {
-  if (begun.has(source)) {
-    throw new InvalidRequestError(
-      'Invalid request: the body has been sent before and can be read only once; give a new one, or a function that makes one',
-    )
-  }
-  begun.add(source)
-}
-
-// A stream that was handed on once and not read from, as to a connection that was never made, is still good.
-function beginStream(source: Readable): void {
-  if (Readable.isDisturbed(source)) beginOnce(source)
-  else begun.add(source)
-}
-
-// undici's redirect() and retry() wrap an iterable before they send it again, but hand on the bare one at first: that it
-// has been read, the wrapper does not know.
-function wrappedBy(source: Source): unknown {
-  const key = Object.getOwnPropertySymbols(source).find(({ description }) => description === 'abstracted request body')
-  return key === undefined ? undefined : (source as unknown as Record<symbol, unknown>)[key]
-}
-
-function iterate(source: Source): SourceIterator {
-  if (isNodeStream(source)) {
-    beginStream(source)
-    if (typeof source[Symbol.asyncIterator] === 'function') return source[Symbol.asyncIterator]()
-    // A stream of the oldest kind: it has events only, and begins when it is told to.
-    const wrapped = new Readable({ objectMode: true }).wrap(source)
-    ;(source as Partial<Readable>).resume?.()
-    return wrapped[Symbol.asyncIterator]()
-  }
-  if (isWebStream(source)) {
-    beginOnce(source)
-    // Not its iterator, whose return() waits for a read under way: a source that stands still could not be cancelled.
-    const reader = source.getReader()
-    return { next: () => reader.read() as Promise<IteratorResult<unknown>>, return: () => reader.cancel() as never }
-  }
-  const { [Symbol.asyncIterator]: asyncIterate, [Symbol.iterator]: syncIterate } = source as AsyncIterable<unknown> &
-    Iterable<unknown>
-  const wrapped = wrappedBy(source)
-  if (wrapped !== undefined && isOneShot(wrapped)) beginOnce(wrapped)
-  const iterator = asyncIterate?.call(source) ?? syncIterate.call(source)
-  if ((iterator as object) === source) beginOnce(source)
-  return iterator
-}
-
-async function close(source: Source, iterator: SourceIterator | null): Promise<void> {
-  try {
-    if (isNodeStream(source)) {
-      // A request that this process serves: its socket still has to carry the answer.
-      if (source instanceof IncomingMessage) (source as { socket: unknown }).socket = null
-      source.destroy?.()
-    } else {
-      await (iterator ?? iterate(source)).return?.()
-    }
-  } catch {
-    // The call is over: what goes wrong in closing concerns nobody.
-  }
 }
 
 /** What one attempt sends: the record from its first byte, then whatever the source still gives. */
@@ -157,10 +56,16 @@ class BodyReader extends Readable {
   }
 }
 
+function tooLong(): InvalidRequestError {
+  return new InvalidRequestError(
+    'Invalid request: the body is longer than what was recorded of it, and cannot be sent a second time',
+  )
+}
+
 /**
- * A body that can be read once, read by one attempt after the other: what is read is recorded up to a bound, each
- * attempt starts with the record and goes on with the source. Past the bound the record is let go: the attempt under
- * way still gets every byte, and no other can be made.
+ * A body that can be read once, read by several attempts, one after the other or at once: what is read is recorded up to a
+ * bound, each attempt starts with the record and goes on with the source. Past the bound the record is let go: the
+ * attempt that has come furthest still gets every byte, and no other can be made.
  *
  * Attempts get it as a stream, because undici closes a stream when it gives a request up, and leaves an iterator as it
  * stands.
@@ -198,11 +103,7 @@ export class RecordedBody {
 
   /** The whole body, for one attempt. */
   read(): Readable {
-    if (this.dropped > 0) {
-      throw new InvalidRequestError(
-        'Invalid request: the body is longer than what was recorded of it, and cannot be sent a second time',
-      )
-    }
+    if (this.dropped > 0) throw tooLong()
     const reader = new BodyReader(this)
     this.readers.add(reader)
     return reader
@@ -307,7 +208,17 @@ export class RecordedBody {
     this.chunks.push(this.keeps ? Buffer.from(chunk) : chunk)
     this.bytes += size
     recordedInProcess += size
-    if (!this.keeps) this.dropRead()
+    if (this.keeps) return
+    if (this.readers.size > 1) this.leaveBehind()
+    this.dropRead()
+  }
+
+  // Two attempts at once, and no record for whoever is behind: that one has to go, or all that lies between the two would
+  // be kept.
+  private leaveBehind(): void {
+    let front = 0
+    for (const { position } of this.readers) front = Math.max(front, position)
+    for (const reader of this.readers) if (reader.position < front) reader.destroy(tooLong())
   }
 
   // Lets go of what every reader has had. Between two attempts there is no reader, and the next one needs it all.
@@ -327,6 +238,34 @@ export class RecordedBody {
     if (this.closed || this.ended) return
     this.closed = true
     this.exchange.context.runInAsyncScope(close, undefined, this.source, this.iterator)
+  }
+}
+
+/** One attempt's share of a body that several read at once: where a retry below it begins anew, the others go on. */
+export class BodyBranch {
+  private readonly body: RecordedBody
+  private readonly readers: Readable[] = []
+
+  constructor(body: RecordedBody) {
+    this.body = body
+  }
+
+  get replayable(): boolean {
+    return this.body.replayable
+  }
+
+  read(): Readable {
+    const reader = this.body.read()
+    this.readers.push(reader)
+    return reader
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<unknown> {
+    return this.read()[Symbol.asyncIterator]()
+  }
+
+  rewind(): void {
+    for (const reader of this.readers.splice(0)) reader.destroy()
   }
 }
 
@@ -365,7 +304,7 @@ export function sendableBody(opts: ScopedOptions, exchange: Exchange): ScopedOpt
   if (given === null || given === undefined || typeof given === 'string' || Buffer.isBuffer(given)) return opts
   try {
     let body = materialise(given, exchange.origin)
-    if (body instanceof RecordedBody) body = body.read()
+    if (body instanceof RecordedBody || body instanceof BodyBranch) body = body.read()
     else if (isOneShot(body)) body = onceSendable(body, exchange)
     return body === given ? opts : ({ ...opts, body } as ScopedOptions)
   } catch (error) {
@@ -383,8 +322,8 @@ export function watchBody({ body }: ScopedOptions): void {
  * The body in a form that every attempt can have anew; `null` where it already is in one. Made once a call, by the layer
  * that may send again.
  */
-export function recordBody(opts: ScopedOptions, exchange: Exchange, limit: number): RecordedBody | null {
+export function recordBody(opts: ScopedOptions, exchange: Exchange, limit: number): RecordedBody | BodyBranch | null {
   const { body } = opts as { body?: unknown }
-  if (body instanceof RecordedBody) return body
+  if (body instanceof RecordedBody || body instanceof BodyBranch) return body
   return isOneShot(body) ? new RecordedBody(body, exchange, limit) : null
 }

@@ -57,6 +57,8 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
 
   protected override handOn(): boolean {
     const { policy, replayLimit } = this.repeat
+    const { exchange } = this.scope
+    exchange.retries = Math.max(exchange.retries, policy.maxAttempts - 1)
     if (policy.maxAttempts > 1) this.recordBody(replayLimit)
     return this.send(0)
   }
@@ -92,6 +94,10 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
       return true
     }
     let delay = this.scope.exchange.context.runInAsyncScope(policy.decide, policy, outcome, this)
+    if (delay >= 0 && !this.scope.exchange.mayRepeat) {
+      this.refusal = 'exhausted'
+      delay = -1
+    }
     if (budget !== null) {
       if (!attempt.forked) recordIn(budget, attempt, outcome, this.refusal)
       if (delay >= 0 && !budget.withdraw(this.scope, this.scope.exchange.now())) {

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { types } from 'node:util'
 import { FormData } from 'undici'
 import { getFormDataBoundary } from 'undici/lib/web/fetch/formdata.js'
-import { ReusableBody } from '../dispatchers/replay.ts'
+import { ReusableBody } from '../dispatchers/body-source.ts'
 import { encodeForm } from '../http2/form-data.ts'
 
 // undici reads a Blob whole into memory before it sends it; a bigger one is better streamed.

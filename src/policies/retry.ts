@@ -267,7 +267,8 @@ function checkStatuses(statuses: readonly number[]): ReadonlySet<number> {
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
-function checkMethods(methods: readonly string[]): ReadonlySet<string> {
+/** Names of methods, in capitals. Throws a `TypeError` for what is none. */
+export function checkMethods(methods: readonly string[]): ReadonlySet<string> {
   if (!Array.isArray(methods)) throw new TypeError('methods must be an array of method names')
   for (const method of methods) {
     if (typeof method !== 'string' || !token.test(method)) {

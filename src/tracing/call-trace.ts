@@ -9,7 +9,8 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api'
-import type { AttemptObserver, CallScope, Exchange, ScopedOptions } from '../dispatchers/exchange.ts'
+import type { AttemptObserver } from '../dispatchers/attempt-observer.ts'
+import type { CallScope, Exchange, ScopedOptions } from '../dispatchers/exchange.ts'
 import type { GuardedCall } from '../dispatchers/guarded-call.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
@@ -187,6 +188,14 @@ export class CallTrace implements Permit, AttemptObserver {
     return headers === null ? opts : { ...opts, headers }
   }
 
+  goOn(attempt: CallScope, outer: CallScope): void {
+    const { trace: traced } = outer
+    if (!(traced instanceof AttemptTrace)) return
+    traced.scope = attempt
+    attempt.trace = traced
+    noteIds(attempt, traced.span.spanContext())
+  }
+
   private inject(traced: AttemptTrace, opts: ScopedOptions): RequestHeaders | null {
     try {
       return injectedHeaders(traced.context, opts.headers)
@@ -218,9 +227,10 @@ export class CallTrace implements Permit, AttemptObserver {
   private settleSpans(outcome: Outcome, scope: CallScope): void {
     const { exchange, bodyUnread } = scope
     if (!this.adopted) this.first.end(outcome, bodyUnread, null)
-    else if (bodyUnread && exchange.previousTrace instanceof AttemptTrace) {
+    else if (bodyUnread) {
       // The attempt itself hears of nothing until its body ends, which may be never.
-      exchange.previousTrace.end(outcome, true, this.notesOf(exchange))
+      const { trace: traced } = scope.decisive
+      if (traced instanceof AttemptTrace) traced.end(outcome, true, this.notesOf(exchange))
     }
     const span = this.callSpan
     if (span === null) return
