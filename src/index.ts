@@ -21,6 +21,16 @@ export { classify } from './dispatchers/classify.ts'
 export { type ChainDispatcher, compose, type Layers } from './dispatchers/compose.ts'
 export type { ControlledLayer } from './dispatchers/controlled-layer.ts'
 export { deadline, defaultDeadline } from './dispatchers/deadline.ts'
+export {
+  type FallbackAnswer,
+  type FallbackFunction,
+  type FallbackLayer,
+  type FallbackOptions,
+  type FallbackView,
+  fallback,
+  fallbackDefaults,
+} from './dispatchers/fallback.ts'
+export { isFallback } from './dispatchers/fallback-mark.ts'
 export { fromCockatiel } from './dispatchers/from-cockatiel.ts'
 export { guard } from './dispatchers/guard.ts'
 export { type HedgeLayer, type HedgeOptions, type HedgeView, hedge, hedgeDefaults } from './dispatchers/hedge.ts'

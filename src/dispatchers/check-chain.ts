@@ -139,6 +139,17 @@ function rateLimitInsideBulkhead(parts: Parts): string | null {
   return (
     `rateLimit() (layer ${rateLimit + 1}) stands inside bulkhead() (layer ${bulkhead + 1}): a call holds a slot while it ` +
     'waits its turn. Put rateLimit() above bulkhead().'
+function fallbackInside(parts: Parts): string | null {
+  const [fallback] = positions(parts, 'fallback')
+  if (fallback === undefined) return null
+  const above = parts.findIndex(
+    (part, at) => at < fallback && ['retry', 'hedge', 'circuitBreaker', 'deadline'].includes(part?.name ?? ''),
+  )
+  if (above < 0) return null
+  const name = `${parts[above]?.name}()`
+  return (
+    `fallback() (layer ${fallback + 1}) stands inside ${name} (layer ${above + 1}), which then never sees what failed, or ` +
+    `fails by itself with nothing to take its place. Put fallback() above ${name}.`
   )
 }
 
@@ -151,6 +162,13 @@ const doubts = [
   rateLimitInsideBulkhead,
 ]
 const doubts = [breakerWithoutTimeout, retryTimesHedge, bulkheadOutsideHedge, bulkheadOutsideRetry, deadlineInsideRetry]
+  fallbackInside,
+  breakerWithoutTimeout,
+  retryTimesHedge,
+  bulkheadOutsideHedge,
+  bulkheadOutsideRetry,
+  deadlineInsideRetry,
+]
 
 /**
  * Looks a chain over, outermost layer first.

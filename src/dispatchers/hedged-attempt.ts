@@ -1,13 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { isUsable } from '../policies/hedge.ts'
-import { Attempt } from './attempt.ts'
 import type { CallScope, Exchange } from './exchange.ts'
 import type { HedgedCall } from './hedged-call.ts'
-import { HeldAnswer } from './held-answer.ts'
-
-/** Bytes kept of an answer that is none, for the case that no other comes. */
-const heldLimit = 64 * 1024
+import { HoldingAttempt } from './holding-attempt.ts'
 
 /** Interim responses kept of an attempt while it is open which one answers. */
 const mostHints = 16
@@ -19,15 +15,10 @@ interface Hint {
 }
 
 /** One of several attempts that may be under way at once. */
-export class HedgedAttempt extends Attempt {
+export class HedgedAttempt extends HoldingAttempt {
   /** The one sent before it. */
   readonly earlier: HedgedAttempt | null
-  /** Its head, or its failure, has come. */
-  decided = false
-  /** Its answer is none, but may have to serve; `null` where there is no such answer. */
-  held: HeldAnswer | null = null
   declare protected readonly call: HedgedCall
-  private lost = false
   private hints: Hint[] | null = null
   // What a retry below makes of it: that is what goes out.
   private branched: CallScope | null = null
@@ -46,25 +37,12 @@ export class HedgedAttempt extends Attempt {
     this.branched = attempt
   }
 
-  /** Another attempt has answered, or this one's answer is not needed: what it holds is free when this returns. */
-  lose(reason: Error): void {
-    if (this.over) return
-    this.lost = true
-    this.held = null
-    this.hints = null
-    if (this.decided) this.discarded = true
-    else this.abortedAs ??= 'cancelled'
-    this.inner?.abort(reason)
-    if (this.outcome === null) this.judgeError(reason, false)
-    this.discarded = true
-    this.finish()
+  protected override isHeld(status: number, headers: IncomingHttpHeaders): boolean {
+    return !isUsable(this.judgeHead(status, headers))
   }
 
-  /** Its answer is the call's, although it was held back. */
-  giveHeld(): void {
-    const { held } = this
-    this.discarded = false
-    if (held !== null) held.giveTo(this.call)
+  protected override heldTooMuch(): void {
+    this.lose(new Error('the answer is not wanted'))
   }
 
   /** Passes on the interim responses that were held back. */
@@ -81,62 +59,12 @@ export class HedgedAttempt extends Attempt {
     headers: IncomingHttpHeaders,
     message?: string,
   ): void {
-    if (this.over || this.decided) return
-    if (status < 200) {
-      this.hint(controller, status, headers, message)
+    if (status >= 200 || this.over || this.decided || !this.call.isRace) {
+      super.onResponseStart(controller, status, headers, message)
       return
     }
-    this.inner = controller
-    // Made first: if nothing else is left, it is what the caller gets.
-    if (!isUsable(this.judgeHead(status, headers))) this.held = new HeldAnswer(controller, status, headers, message)
-    super.onResponseStart(controller, status, headers, message)
-  }
-
-  private hint(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    headers: IncomingHttpHeaders,
-    message: string | undefined,
-  ): void {
-    if (!this.call.isRace) this.call.onResponseStart(controller, status, headers, message)
-    else {
-      this.hints ??= []
-      if (this.hints.length < mostHints) this.hints.push({ status, headers, message })
-    }
-  }
-
-  override onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    const { held } = this
-    if (held === null) super.onResponseData(controller, chunk)
-    else if (!this.over) {
-      held.data(chunk)
-      if (this.discarded && held.bytes > heldLimit) this.lose(new Error('the answer is not wanted'))
-    }
-  }
-
-  override onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
-    const { held } = this
-    if (held === null || this.over) {
-      super.onResponseEnd(controller, trailers)
-      return
-    }
-    this.finish()
-    held.end(trailers)
-  }
-
-  override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
-    if (this.over) return
-    const { held } = this
-    if (this.lost) {
-      if (this.outcome === null) this.judgeError(error, false)
-      this.finish()
-    } else if (held !== null) {
-      if (!this.discarded) this.judgeError(error, true)
-      this.finish()
-      held.fail(error)
-    } else {
-      super.onResponseError(controller, error)
-    }
+    this.hints ??= []
+    if (this.hints.length < mostHints) this.hints.push({ status, headers, message })
   }
 
   // Which attempt it will be is open: who listens to them hears of the first one's.

@@ -7,6 +7,12 @@ export type Protocol = '1.1' | '2'
 // controller of some other layer. Only these are remembered: real responses pay one look-up and nothing else.
 const madeUpHeads = new WeakSet<object>()
 
+/** Notes of a head that no connection brought it. */
+export function noteMadeUpHead(rawHeaders: object, headers: object): void {
+  madeUpHeads.add(rawHeaders)
+  madeUpHeads.add(headers)
+}
+
 function isOfHttp2(headers: unknown): boolean {
   return typeof headers === 'object' && headers !== null && sensitiveHeaders in headers
 }

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher, Response } from 'undici'
+import { isFallback, markFallback } from '../dispatchers/fallback-mark.ts'
 import { protocolOfHead } from '../dispatchers/protocol.ts'
 import { lane, type TimerEntry } from '../policies/clock.ts'
 import { link } from './abort-links.ts'
@@ -204,6 +205,7 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
       protocol,
       isWatched: this.signal !== null || !(Number(headers['content-length']) <= unreadLimit),
     })
+    if (isFallback({ headers })) markFallback(response)
     this.settled()
     resolve?.(response)
   }

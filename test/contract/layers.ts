@@ -7,7 +7,9 @@ import {
   circuitBreaker,
   classify,
   deadline,
+  fallback,
   guard,
+  hedge,
   type Layer,
   type Logger,
   logging,
@@ -30,6 +32,9 @@ const allLevels: Logger = { debug: ignore, info: ignore, warn: ignore }
 
 /** Two attempts, and no wait that a test would feel. What the scenarios repeat is more than a budget would allow. */
 const quickRetry = { maxAttempts: 2, backoff: 1, budget: false } as const
+
+/** Sends a second time before most answers are there. */
+const quickHedge = { delay: 1, percentile: false, budget: false } as const
 
 // Fewer slots than calls, so that most of them wait.
 const slots = { limit: 6, queue: 1000 } as const
@@ -84,6 +89,8 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'bodyTimeout', make: () => [bodyTimeout()] },
   { name: 'retry', make: () => [retry(quickRetry)] },
   { name: 'retry (budget)', make: () => [retry({ ...quickRetry, budget: retryBudget({ share: 1000 }) })] },
+  { name: 'hedge', make: () => [hedge(quickHedge)] },
+  { name: 'fallback', make: () => [fallback({ respond: () => undefined })] },
   { name: 'circuitBreaker', make: (books) => [calmBreaker(books)] },
   { name: 'circuitBreaker (shadow)', make: () => [circuitBreaker({ consecutiveFailures: 1, shadow: true })] },
   { name: 'bulkhead', make: (books) => [countedBulkhead(books)] },
