@@ -1,8 +1,14 @@
-// Writes the list of public names, which a test compares with what the package exports: `npm run api`.
+// Writes the list of public names and the table of defaults, which tests compare with the code: `npm run api`.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { defaultsPage, withDefaults } from '../test/house/defaults.ts'
 import { read, root } from '../test/house/files.ts'
 import { apiListFile, publicApi } from '../test/house/public-api.ts'
 
-writeFileSync(join(root, apiListFile), publicApi(read))
-console.log(`wrote ${apiListFile}`)
+for (const [file, text] of [
+  [apiListFile, publicApi(read)],
+  [defaultsPage, withDefaults(read(defaultsPage))],
+]) {
+  writeFileSync(join(root, file), text)
+  console.log(`wrote ${file}`)
+}

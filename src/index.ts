@@ -21,6 +21,7 @@ export { classify } from './dispatchers/classify.ts'
 export { type ChainDispatcher, compose, type Layers } from './dispatchers/compose.ts'
 export type { ControlledLayer } from './dispatchers/controlled-layer.ts'
 export { deadline, defaultDeadline } from './dispatchers/deadline.ts'
+export { type DeduplicateOptions, deduplicate } from './dispatchers/deduplicate.ts'
 export {
   type FallbackAnswer,
   type FallbackFunction,
@@ -100,5 +101,12 @@ export {
   retryBudgetDefaults,
 } from './policies/retry-budget.ts'
 export { type RetryThrottleOptions, retryThrottle, retryThrottleDefaults } from './policies/retry-throttle.ts'
-export { type StandardOptions, standard, standardDefaults } from './standard.ts'
+export {
+  type StandardHedgingOptions,
+  type StandardOptions,
+  standard,
+  standardDefaults,
+  standardHedging,
+  standardHedgingDefaults,
+} from './standard.ts'
 export { type TemplatedRequest, type TracingOptions, tracing, tracingDefaults } from './tracing/tracing.ts'

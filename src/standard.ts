@@ -4,6 +4,7 @@ import { type BulkheadOptions, bulkhead, bulkheadDefaults } from './dispatchers/
 import { circuitBreaker } from './dispatchers/circuit-breaker.ts'
 import { classify } from './dispatchers/classify.ts'
 import { deadline, defaultDeadline } from './dispatchers/deadline.ts'
+import { type HedgeOptions, hedge, hedgeDefaults } from './dispatchers/hedge.ts'
 import { type LoggingOptions, logging } from './dispatchers/logging.ts'
 import type { Layer } from './dispatchers/relay.ts'
 import { type RetryOptions, retry, retryDefaults } from './dispatchers/retry.ts'
@@ -81,15 +82,49 @@ function part<T>(given: T | false | undefined, make: (options?: T) => Layer): La
  */
 export function standard(options: StandardOptions = {}): Layer[] {
   checkOptions('standard', options, parts)
+  return [...aboveAttempts(options), ...part(options.retry, retry), ...belowAttempts(options)]
+}
+
+function aboveAttempts(options: StandardOptions): Layer[] {
   return [
     part(options.tracing, tracing),
     options.logging ? [logging(options.logging)] : [],
     options.classify ? [classify(options.classify)] : [],
     part(options.deadline, deadline),
-    part(options.retry, retry),
+  ].flat()
+}
+
+function belowAttempts(options: StandardOptions): Layer[] {
+  return [
     part(options.circuitBreaker, circuitBreaker),
     part(options.bulkhead, bulkhead),
     part(options.attemptTimeout ?? attemptTimeoutWithin(options.deadline), attemptTimeout),
     part(options.bodyTimeout, bodyTimeout),
   ].flat()
+}
+
+/** Options of {@link standardHedging}: each part takes its own options, or `false` to be left out. */
+export interface StandardHedgingOptions extends Omit<StandardOptions, 'retry'> {
+  /** @default {} */
+  readonly hedge?: HedgeOptions | false
+}
+
+const { retry: _retry, ...withoutRetry } = standardDefaults
+
+/** What {@link standardHedging} is made of, unless told otherwise. */
+export const standardHedgingDefaults = { ...withoutRetry, hedge: hedgeDefaults } as const
+
+/**
+ * The ready-made chain for calls whose tail matters, for `compose(createAgent(), standardHedging())`: as
+ * {@link standard}, with `hedge()` in the place of `retry()`, so that a call is sent again also where an answer is late,
+ * and at once where it failed. From the outermost: tracing, logging (where options are given), deadline, hedge, circuit
+ * breaker, bulkhead, attempt timeout, body timeout. The order is that of .NET's `AddStandardHedgingHandler`, but for
+ * breaker and bulkhead.
+ *
+ * @throws RangeError, TypeError for options that are out of range, naming the part.
+ */
+export function standardHedging(options: StandardHedgingOptions = {}): Layer[] {
+  checkOptions('standardHedging', options, ['hedge', ...parts.filter((name) => name !== 'retry')])
+  const { hedge: hedging, ...others } = options
+  return [...aboveAttempts(others), ...part(hedging, hedge), ...belowAttempts(others)]
 }

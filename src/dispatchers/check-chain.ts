@@ -101,6 +101,16 @@ function bulkheadOutsideRetry(parts: Parts): string | null {
   )
 }
 
+function deadlineInsideHedge(parts: Parts): string | null {
+  const [deadline] = positions(parts, 'deadline')
+  const [hedge] = positions(parts, 'hedge')
+  if (deadline === undefined || hedge === undefined || deadline < hedge) return null
+  return (
+    `deadline() (layer ${deadline + 1}) stands inside hedge() (layer ${hedge + 1}): each attempt then has its own, and the ` +
+    'call none. Put it above hedge(); to bound each attempt use attemptTimeout().'
+  )
+}
+
 function deadlineInsideRetry(parts: Parts): string | null {
   const [deadline] = positions(parts, 'deadline')
   const [retry] = positions(parts, 'retry')
@@ -168,6 +178,7 @@ const doubts = [breakerWithoutTimeout, retryTimesHedge, bulkheadOutsideHedge, bu
   bulkheadOutsideHedge,
   bulkheadOutsideRetry,
   deadlineInsideRetry,
+  deadlineInsideHedge,
 ]
 
 /**

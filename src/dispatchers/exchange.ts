@@ -88,7 +88,8 @@ export abstract class CallScope implements Scope, ScopeHolder {
   }
 
   get callIsOver(): boolean {
-    return this.exchange.done
+    const { exchange } = this
+    return exchange.done || exchange.isServed
   }
 
   get asScope(): CallScope {
@@ -267,6 +268,12 @@ export class Exchange extends CallScope implements ExchangeScope {
 
   get exchange(): Exchange {
     return this
+  }
+
+  /** Its answer came from a layer between two of the kit, and nothing was sent for it: a cache served it. */
+  get isServed(): boolean {
+    const { outcome } = this
+    return outcome !== null && outcome.phase === 'head' && !this.sent && this.attempts === 0
   }
 
   /** Whether one more may be sent: retry and hedge together send no more than what each of them would add alone. */

@@ -129,9 +129,7 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
     attempt.discarded = true
     // Of a response there is more to come.
     if (attempt.held === null) attempt.finish()
-    const { exchange } = this.scope
-    exchange.abortedAs = null
-    exchange.deadlineAt = this.deadlineAt
+    this.scope.exchange.deadlineAt = this.deadlineAt
     this.fallBack(outcome)
     return false
   }

@@ -228,9 +228,11 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
       one.lose(this.reason ?? new Error('another attempt was first'))
     }
     this.inner = winner.inner
-    if (this.launched === 1 || this.aborted) return
-    this.scope.note('hedge.winner', winner.number)
-    if (winner.earlier !== null && winner.outcome !== null && isUsable(winner.outcome)) this.known.won++
+    if (this.aborted) return
+    if (this.launched > 1) {
+      this.scope.note('hedge.winner', winner.number)
+      if (winner.earlier !== null && winner.outcome !== null && isUsable(winner.outcome)) this.known.won++
+    }
     winner.giveHints()
   }
 

@@ -37,6 +37,6 @@ export function failByDeadline(call: GuardedCall, duration: number): void {
     `No response head from ${origin} within ${Math.round(duration)} ms, ${exchange.attempts} attempts and all waits counted`,
     { origin, cause: exchange.outcome?.error ?? exchange.lastError },
   )
-  exchange.abortedAs ??= 'deadline'
+  // Of this scope, and of no other: an attempt beside this one may have a deadline of its own.
   exchange.context.runInAsyncScope(call.abortAs, call, 'deadline', error)
 }

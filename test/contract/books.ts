@@ -33,6 +33,8 @@ export class Books {
   readonly #out = new Map<string, number>()
   #checks: (() => string | null)[] = []
   given = 0
+  /** Attempts that lose against another are cancelled, whatever the call comes to. */
+  attemptsRace = false
 
   fault(what: string): void {
     this.faults.push(what)

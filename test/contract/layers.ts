@@ -17,6 +17,7 @@ import {
   retry,
   retryBudget,
   standard,
+  standardHedging,
   tracing,
 } from 'roundtripper'
 import type { Books } from './books.ts'
@@ -35,6 +36,11 @@ const quickRetry = { maxAttempts: 2, backoff: 1, budget: false } as const
 
 /** Sends a second time before most answers are there. */
 const quickHedge = { delay: 1, percentile: false, budget: false } as const
+
+function racing(books: Books): Layer {
+  books.attemptsRace = true
+  return hedge(quickHedge)
+}
 
 // Fewer slots than calls, so that most of them wait.
 const slots = { limit: 6, queue: 1000 } as const
@@ -90,6 +96,7 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'retry', make: () => [retry(quickRetry)] },
   { name: 'retry (budget)', make: () => [retry({ ...quickRetry, budget: retryBudget({ share: 1000 }) })] },
   { name: 'hedge', make: () => [hedge(quickHedge)] },
+  { name: 'hedge', make: (books) => [racing(books)] },
   { name: 'fallback', make: () => [fallback({ respond: () => undefined })] },
   { name: 'circuitBreaker', make: (books) => [calmBreaker(books)] },
   { name: 'circuitBreaker (shadow)', make: () => [circuitBreaker({ consecutiveFailures: 1, shadow: true })] },
@@ -103,6 +110,16 @@ export const layerKinds: readonly LayerKind[] = [
     // Untraced and unlogged: one object serves a call while all goes well.
     name: 'standard (fused)',
     make: () => standard({ tracing: false, retry: quickRetry, circuitBreaker: calm, bulkhead: slots }),
+  },
+  {
+    name: 'standardHedging',
+    make: (books) =>
+      standardHedging({
+        tracing: { tracerProvider: books.tracerProvider() },
+        hedge: quickHedge,
+        circuitBreaker: calm,
+        bulkhead: slots,
+      }),
   },
   {
     name: 'standard',

@@ -12,7 +12,9 @@ import {
   circuitBreaker,
   classify,
   deadline,
+  fallback,
   guard,
+  hedge,
   type Layer,
   logging,
   type RateLimitLayer,
@@ -146,6 +148,14 @@ export class Instruments {
         const bounds = { budget: budgetOf[budget](), replayLimit }
         return retry({ maxAttempts, maxDelay: 2 * spec.backoff, backoff, random, ...bounds })
       }
+      case 'hedge':
+        return hedge({ delay: spec.backoff, percentile: false, maxHedges: 1 + (spec.limit % 2), replayLimit })
+      case 'fallback':
+        return fallback({
+          replayLimit,
+          // What was made up carries no mark of an arrival: only whose bytes they are is checked.
+          respond: ({ kind }) => (kind === 'shed' ? undefined : { status: 203 }),
+        })
       case 'bulkhead': {
         const { limit, queue, queueTimeout } = spec
         const layer = bulkhead({ limit, queue, queueTimeout, unreadBodyTimeout })

@@ -1,0 +1,241 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { type Dispatcher, errors, interceptors } from 'undici'
+import { checkOptions } from '../policies/options.ts'
+import { layerOf } from './chain-part.ts'
+import { kScope, type ScopedOptions } from './exchange.ts'
+import { RawParts } from './raw-parts.ts'
+import type { Layer } from './relay.ts'
+
+/** Options of {@link deduplicate}: those of undici's `interceptors.deduplicate`. */
+export interface DeduplicateOptions {
+  /**
+   * Safe methods whose requests are shared.
+   * @default ['GET']
+   */
+  readonly methods?: readonly ('GET' | 'HEAD' | 'OPTIONS' | 'TRACE')[]
+  /**
+   * Names of headers with which a request is never shared.
+   * @default []
+   */
+  readonly skipHeaderNames?: readonly string[]
+  /**
+   * Names of headers in which requests that are shared may differ.
+   * @default []
+   */
+  readonly excludeHeaderNames?: readonly string[]
+  /**
+   * Bytes kept for a caller that holds its body back, while the others read on; beyond it that caller's body fails.
+   * @default 5_242_880
+   */
+  readonly maxBufferSize?: number
+}
+
+/** A request under way, and how many still want its answer. */
+class Shared {
+  controller: Dispatcher.DispatchController | null = null
+  over = false
+  private callers = 0
+  private holding = 0
+
+  enter(): void {
+    this.callers++
+  }
+
+  /** A caller wants nothing more of it. */
+  leave(wasHolding: boolean): void {
+    this.callers--
+    if (wasHolding) this.holding--
+    if (this.over) return
+    if (this.callers === 0) this.controller?.abort(new errors.RequestAbortedError())
+    else this.holdBack()
+  }
+
+  /** A caller holds its body back. What comes for the others is kept for it. */
+  hold(): void {
+    this.holding++
+    this.holdBack()
+  }
+
+  goOn(): void {
+    this.holding--
+    if (!this.over) this.controller?.resume()
+  }
+
+  // Only where nobody reads: one that is slow must not make the others wait.
+  private holdBack(): void {
+    if (this.holding === this.callers && !this.over) this.controller?.pause()
+  }
+}
+
+// undici hands the same context to all who share a request: by that they find each other.
+const sharedOf = new WeakMap<object, Shared>()
+
+/** Takes the first place of a request, which in undici's hands decides over all others: it never gives up by itself. */
+class Lead implements Dispatcher.DispatchHandler {
+  /** undici shares nothing with this request. */
+  passed = false
+
+  onResponseError(): void {}
+}
+
+/** Between what is shared and undici's handler for all who share it. */
+class SharedHandler implements Dispatcher.DispatchHandler {
+  private readonly all: Dispatcher.DispatchHandler
+  private readonly shared = new Shared()
+
+  constructor(all: Dispatcher.DispatchHandler) {
+    this.all = all
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
+    const { shared } = this
+    shared.controller = controller
+    const known = context ?? {}
+    sharedOf.set(known, shared)
+    this.all.onRequestStart?.(controller, known)
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    message?: string,
+  ): void {
+    this.shared.controller = controller
+    this.all.onResponseStart?.(controller, status, headers, message)
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.all.onResponseData?.(controller, chunk)
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    this.shared.over = true
+    this.all.onResponseEnd?.(controller, trailers)
+  }
+
+  onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
+    this.shared.over = true
+    this.all.onResponseError?.(controller, error)
+  }
+}
+
+/** One caller among those who share a request: its controller gives up its own share only. */
+class Sharer extends RawParts implements Dispatcher.DispatchHandler, Dispatcher.DispatchController {
+  aborted = false
+  paused = false
+  reason: Error | null = null
+  private readonly handler: Dispatcher.DispatchHandler
+  private shared: Shared | null = null
+  private inner: Dispatcher.DispatchController | null = null
+  private isOver = false
+
+  constructor(handler: Dispatcher.DispatchHandler) {
+    super()
+    this.handler = handler
+  }
+
+  // undici's controller of a share has no raw headers, without which fetch sees none at all.
+  protected get below(): Dispatcher.DispatchController | null {
+    return this.shared?.controller ?? this.inner
+  }
+
+  pause(): void {
+    if (this.paused) return
+    this.paused = true
+    this.inner?.pause()
+    if (!this.isOver) this.shared?.hold()
+  }
+
+  resume(): void {
+    if (!this.paused) return
+    this.paused = false
+    if (!this.isOver) this.shared?.goOn()
+    // What was kept for it, which it may hold back again.
+    this.inner?.resume()
+  }
+
+  abort(given: Error): void {
+    if (this.aborted || this.isOver) return
+    this.aborted = true
+    const reason = given ?? new errors.RequestAbortedError()
+    this.reason = reason
+    // undici tells of it at once, as of an error of this share.
+    this.inner?.abort(reason)
+  }
+
+  private end(): void {
+    if (this.isOver) return
+    this.isOver = true
+    this.shared?.leave(this.paused)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
+    this.inner = controller
+    this.shared = (context === null ? null : sharedOf.get(context)) ?? null
+    this.shared?.enter()
+    this.handler.onRequestStart?.(this, context)
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    message?: string,
+  ): void {
+    this.handler.onResponseStart?.(this, status, headers, message)
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.handler.onResponseData?.(this, chunk)
+  }
+
+  onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    this.end()
+    this.handler.onResponseEnd?.(this, trailers)
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    this.end()
+    this.handler.onResponseError?.(this, error)
+  }
+}
+
+/** The request of nobody in particular: a call of its own, which outlives the one that happened to be first. */
+function forAll(opts: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
+  const copy: ScopedOptions = { ...opts }
+  delete copy[kScope]
+  return copy
+}
+
+/**
+ * Lets callers that ask for the same at the same time share one request: undici's `interceptors.deduplicate`, made safe for
+ * those who share. There, whoever comes first holds the request for all: its abort fails the others, and their answers
+ * have no raw headers, so that fetch sees none. Here each caller gives up its own share only, and the request ends when
+ * nobody wants it any more.
+ *
+ * Place it outermost: deadlines and spans above it are of one caller, those below it of the request, which is a call of
+ * its own.
+ *
+ * @throws TypeError for options that undici refuses, or does not know.
+ */
+export function deduplicate(options: DeduplicateOptions = {}): Layer {
+  checkOptions('deduplicate', options, ['methods', 'skipHeaderNames', 'excludeHeaderNames', 'maxBufferSize'])
+  const interceptor = interceptors.deduplicate(options as Parameters<typeof interceptors.deduplicate>[0])
+  return layerOf({ name: 'deduplicate' }, (dispatch) => {
+    const shared = interceptor((opts, handler) => {
+      if (!(handler instanceof Lead)) {
+        return dispatch(opts, handler instanceof Sharer ? handler : new SharedHandler(handler))
+      }
+      handler.passed = true
+      return true
+    })
+    return (opts, handler) => {
+      const request = forAll(opts)
+      const lead = new Lead()
+      shared(request, lead)
+      if (lead.passed) return dispatch(opts, handler)
+      return shared(request, new Sharer(handler))
+    }
+  })
+}
