@@ -82,6 +82,11 @@ export class Edge extends GuardedCall {
     if (other !== this && !this.headSeen) this.disarm()
   }
 
+  /** A foreign layer lies below, and another edge below that, which has not had the call. */
+  get isOverForeign(): boolean {
+    return this.plan.overEdge
+  }
+
   /** Whether the transport answers this edge, and no other further in. */
   private get isInnermost(): boolean {
     return this.scope.edge === this
