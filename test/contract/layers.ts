@@ -113,13 +113,11 @@ export const layerKinds: readonly LayerKind[] = [
   },
   {
     name: 'standardHedging',
-    make: (books) =>
-      standardHedging({
-        tracing: { tracerProvider: books.tracerProvider() },
-        hedge: quickHedge,
-        circuitBreaker: calm,
-        bulkhead: slots,
-      }),
+    make: (books) => {
+      books.attemptsRace = true
+      const tracing = { tracerProvider: books.tracerProvider() }
+      return standardHedging({ tracing, hedge: quickHedge, circuitBreaker: calm, bulkhead: slots })
+    },
   },
   {
     name: 'standard',

@@ -214,7 +214,7 @@ describe.each(protocols)('hedge over $version', ({ protocol }) => {
     await arrived(server, 1)
     await clock.advance(100)
     const { body } = await answer
-    expect(slots.state()[server.origin]).toEqual({ inUse: 1, queued: 0 })
+    expect(slots.state()[server.origin]).toMatchObject({ inUse: 1, queued: 0 })
     rest.open()
     expect(breaker.state()[server.origin]).toMatchObject({ calls: 1, failures: 0 })
     await body.text()

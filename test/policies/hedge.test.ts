@@ -57,7 +57,7 @@ describe('the hedging decision', () => {
     const took: number[] = []
     for (let call = 0; call < calls; call++) {
       const now = call * 5
-      const draw = () => (random.chance(0.05) ? random.integer(800, 1200) : random.integer(20, 60))
+      const draw = () => (random.chance(0.03) ? random.integer(800, 1200) : random.integer(20, 60))
       const first = draw()
       const delay = origin.delay(policy, now)
       if (first <= delay || call < 100) {
