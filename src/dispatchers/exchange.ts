@@ -222,6 +222,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** What retry() alone, and hedge() alone, would send on top of the first attempt. */
   retries = 0
   hedges = 0
+  /** Attempts that are decided and wait for their backoff to end. */
+  backingOff = 0
   deadlineAt = Number.POSITIVE_INFINITY
   backoffMs = 0
   classify: Classify | null = null
@@ -279,7 +281,7 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** Whether one more may be sent: retry and hedge together send no more than what each of them would add alone. */
   get mayRepeat(): boolean {
     const { retries, hedges } = this
-    return retries === 0 || hedges === 0 || this.attempts < 1 + retries + hedges
+    return retries === 0 || hedges === 0 || this.attempts + this.backingOff < 1 + retries + hedges
   }
 
   /** Goes on with the call where something held it up: in the caller's async context, not in that of whoever woke it. */

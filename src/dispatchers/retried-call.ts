@@ -120,7 +120,9 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
   }
 
   private backOff(delay: number): void {
-    this.scope.exchange.backoffMs += delay
+    const { exchange } = this.scope
+    exchange.backoffMs += delay
+    exchange.backingOff++
     this.dueAt = performance.now() + delay
     this.timer = setTimeout(wake, Math.ceil(delay), this, delay)
   }
@@ -134,6 +136,7 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
       return
     }
     this.timer = undefined
+    this.scope.exchange.backingOff--
     this.current?.giveUp(new Error('the answer is not wanted'))
     const { exchange } = this.scope
     if (this.remaining > 0) exchange.run(this.send, this, delay)
@@ -142,7 +145,11 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
   }
 
   override stop(reason: Error): void {
-    clearTimeout(this.timer)
+    if (this.timer !== undefined) {
+      clearTimeout(this.timer)
+      this.timer = undefined
+      this.scope.exchange.backingOff--
+    }
     super.stop(reason)
   }
 }

@@ -21,7 +21,7 @@ describe.each(protocols)('hedge over $version', ({ protocol }) => {
     expect(await answer).toEqual({ status: 200, text: 'fast' })
     expect(server.requests).toHaveLength(2)
     expect((await server.requests[0]?.closed)?.how).toBe('aborted')
-    expect(layer.state()[server.origin]).toMatchObject({ delay: 100, hedged: 1, won: 1, refused: 0 })
+    expect(layer.state()[server.origin]).toMatchObject({ delay: 100, samples: 2, hedged: 1, won: 1, refused: 0 })
   })
 
   it('31: where the first answers after all, its hedge is cancelled', async () => {
