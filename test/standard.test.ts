@@ -1,4 +1,12 @@
-import { compose, createAgent, DeadlineExceededError, standard, standardDefaults } from 'roundtripper'
+import {
+  compose,
+  createAgent,
+  DeadlineExceededError,
+  standard,
+  standardDefaults,
+  standardHedging,
+  standardHedgingDefaults,
+} from 'roundtripper'
 import { gate, startServer } from 'roundtripper/testing'
 import { request } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -53,4 +61,15 @@ describe.each(['h1', 'h2'] as const)('standard() over %s', (protocol) => {
 it('has the defaults that it exports, for a deadline that leaves room for them', () => {
   expect(standardDefaults.attemptTimeout * 3).toBe(standardDefaults.deadline)
   expect(() => compose(createAgent(), standard({ deadline: 1 }))).toThrow('deadline(1) is not longer')
+})
+
+it('31: standardHedging() has hedge() where standard() has retry(), and the same defaults besides', () => {
+  const names = (layers: readonly { readonly name: string }[]) => layers.map(({ name }) => name)
+  expect(names(standardHedging())).toEqual(names(standard()).map((name) => (name === 'retry' ? 'hedge' : name)))
+  const { hedge: _hedge, ...shared } = standardHedgingDefaults
+  const { retry: _retry, ...others } = standardDefaults
+  expect(shared).toEqual(others)
+  expect(names(standardHedging({ hedge: false, tracing: false }))).not.toContain('hedge')
+  expect(() => standardHedging({ retry: {} } as never)).toThrow('standardHedging: unknown option "retry"')
+  expect(() => standardHedging({ hedge: { delay: 0 } })).toThrow('delay must be a number from 1')
 })

@@ -275,7 +275,7 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** Its answer came from a layer between two of the kit, and nothing was sent for it: a cache served it. */
   get isServed(): boolean {
     const { outcome, edge } = this
-    return outcome !== null && outcome.phase === 'head' && edge !== null && edge.isOverForeign && this.attempts === 0
+    return outcome?.phase === 'head' && edge?.isOverForeign === true && this.attempts === 0
   }
 
   /** Whether one more may be sent: retry and hedge together send no more than what each of them would add alone. */

@@ -1,6 +1,6 @@
 import { type IncomingHttpHeaders, STATUS_CODES, validateHeaderName, validateHeaderValue } from 'node:http'
 import { checkNumber, checkOptions, show } from '../policies/options.ts'
-import { HeldAnswer, rawHeadersOnly } from './held-answer.ts'
+import { HeldAnswer, rawPartsOnly } from './held-answer.ts'
 import { noteMadeUpHead } from './protocol.ts'
 
 /** An answer that no server gave. */
@@ -57,7 +57,7 @@ export class PreparedAnswer {
       for (const one of [value].flat()) raw.push(Buffer.from(name), Buffer.from(one, 'latin1'))
     }
     noteMadeUpHead(raw, headers)
-    const answer = new HeldAnswer(rawHeadersOnly(raw), this.status, headers, STATUS_CODES[this.status])
+    const answer = new HeldAnswer(rawPartsOnly(raw, []), this.status, headers, STATUS_CODES[this.status])
     if (this.body.length > 0 && method !== 'HEAD') answer.data(Buffer.from(this.body))
     answer.end({})
     return answer

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { RawParts } from './raw-parts.ts'
 
-type RawHeaders = Dispatcher.DispatchController['rawHeaders']
+type RawHeaders = Exclude<Dispatcher.DispatchController['rawHeaders'], undefined>
 
 /**
  * An answer that waits for somebody to want it: a response that may have to serve if nothing better comes, or one that was
@@ -61,12 +61,19 @@ export class HeldAnswer extends RawParts implements Dispatcher.DispatchControlle
 
   end(trailers: IncomingHttpHeaders): void {
     this.trailers = trailers
+    this.keepRaw()
     this.give()
   }
 
   fail(error: Error): void {
     this.error = error
+    this.keepRaw()
     this.give()
+  }
+
+  // Who brought it lets go of the raw headers when this returns.
+  private keepRaw(): void {
+    if (this.handler === null) this.inner = rawPartsOnly(this.rawHeaders, this.rawTrailers)
   }
 
   /** Gives it to a handler: the head and what has come so far now, the rest as it comes. */
@@ -114,14 +121,14 @@ export class HeldAnswer extends RawParts implements Dispatcher.DispatchControlle
   }
 }
 
-/** What a made-up answer has for a controller below. */
-export function rawHeadersOnly(rawHeaders: RawHeaders): Dispatcher.DispatchController {
+/** What an answer that is all here has for a controller below. */
+export function rawPartsOnly(rawHeaders: RawHeaders, rawTrailers: RawHeaders): Dispatcher.DispatchController {
   return {
     aborted: false,
     paused: false,
     reason: null,
-    rawHeaders: rawHeaders as Exclude<RawHeaders, undefined>,
-    rawTrailers: [],
+    rawHeaders,
+    rawTrailers,
     abort() {},
     pause() {},
     resume() {},

@@ -129,3 +129,13 @@ it('31, 45, 47: never more sends than allowed, exactly one answer, every slot ba
     { numRuns: 300, verbose: true },
   )
 })
+
+it('31: of ten thousand origins a thousand are remembered', () => {
+  const layer = hedge({ percentile: false })
+  const chain = compose(new Transport([{ result: 200, after: 1 }]), layer)
+  for (let number = 0; number < 10_000; number++) {
+    chain.dispatch({ origin: `http://${number}.test`, path: '/', method: 'GET' }, new Consumer())
+  }
+  vi.advanceTimersByTime(10)
+  expect(Object.keys(layer.state())).toHaveLength(1000)
+})
