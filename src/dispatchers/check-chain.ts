@@ -149,6 +149,9 @@ function rateLimitInsideBulkhead(parts: Parts): string | null {
   return (
     `rateLimit() (layer ${rateLimit + 1}) stands inside bulkhead() (layer ${bulkhead + 1}): a call holds a slot while it ` +
     'waits its turn. Put rateLimit() above bulkhead().'
+  )
+}
+
 function fallbackInside(parts: Parts): string | null {
   const [fallback] = positions(parts, 'fallback')
   if (fallback === undefined) return null
@@ -164,14 +167,6 @@ function fallbackInside(parts: Parts): string | null {
 }
 
 const doubts = [
-  breakerWithoutTimeout,
-  bulkheadOutsideRetry,
-  deadlineInsideRetry,
-  adaptiveLimitOutsideRetry,
-  adaptiveLimitOutsideBulkhead,
-  rateLimitInsideBulkhead,
-]
-const doubts = [breakerWithoutTimeout, retryTimesHedge, bulkheadOutsideHedge, bulkheadOutsideRetry, deadlineInsideRetry]
   fallbackInside,
   breakerWithoutTimeout,
   retryTimesHedge,
@@ -179,6 +174,9 @@ const doubts = [breakerWithoutTimeout, retryTimesHedge, bulkheadOutsideHedge, bu
   bulkheadOutsideRetry,
   deadlineInsideRetry,
   deadlineInsideHedge,
+  adaptiveLimitOutsideRetry,
+  adaptiveLimitOutsideBulkhead,
+  rateLimitInsideBulkhead,
 ]
 
 /**

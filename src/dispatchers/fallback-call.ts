@@ -10,7 +10,7 @@ import { type FallbackAnswer, PreparedAnswer } from './fallback-answer.ts'
 import { markFallback } from './fallback-mark.ts'
 import { HoldingAttempt } from './holding-attempt.ts'
 import { RepeatingCall } from './repeating-call.ts'
-import { requestOf } from './retried-call.ts'
+import { requestOf } from './request-of.ts'
 
 /** Where else an answer comes from. */
 export type FallbackSource =

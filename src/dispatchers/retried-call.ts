@@ -164,12 +164,3 @@ function recordIn(budget: RetryBudget, attempt: Attempt, { kind }: Outcome, refu
 function wake(call: RetriedCall, delay: number): void {
   call.wake(delay)
 }
-
-/** What a request is to those who are asked about it. */
-export function requestOf(opts: ScopedOptions, origin: string): RetryRequest {
-  const headers: Record<string, string | readonly string[] | undefined> = {}
-  eachHeader(opts.headers, (name, value) => {
-    if (value !== null && value !== undefined) headers[name.toLowerCase()] = Array.isArray(value) ? value : `${value}`
-  })
-  return { method: opts.method, origin, path: opts.path, headers }
-}
