@@ -22,9 +22,10 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**', 'test/servers/**', 'test/redis/**'],
+          exclude: ['test/e2e/**', 'test/servers/**', 'test/redis/**', 'test/**/*.long.test.ts'],
         },
       },
+      { extends: true, test: { name: 'long', include: ['test/**/*.long.test.ts'], testTimeout: 60_000 } },
       { extends: true, test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 60_000 } },
       {
         extends: true,

@@ -1,4 +1,4 @@
-// Runs one vitest project: `node scripts/test.mjs unit|e2e|servers|redis [vitest arguments]`.
+// Runs one vitest project: `node scripts/test.mjs unit|long|e2e|servers|redis [vitest arguments]`.
 // Where ROUNDTRIPPER_COUNTS names a file, a line "passed failed skipped label" is added to it for whoever sums them.
 import { spawnSync } from 'node:child_process'
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { countTests } from '../test/house/counts.ts'
 
 const [project, ...rest] = process.argv.slice(2)
-if (project === undefined || !['unit', 'e2e', 'servers', 'redis'].includes(project)) {
-  console.error(`test: the project must be "unit", "e2e", "servers" or "redis", got ${JSON.stringify(project)}`)
+if (project === undefined || !['unit', 'long', 'e2e', 'servers', 'redis'].includes(project)) {
+  console.error(`test: the project must be "unit", "long", "e2e", "servers" or "redis", got ${JSON.stringify(project)}`)
   process.exit(1)
 }
 
@@ -31,6 +31,7 @@ rmSync(folder, { recursive: true, force: true })
 
 if (project === 'unit') {
   console.log('Skipped: the end-to-end tests, which need a Jaeger. `npm run test:e2e` starts one and runs them.')
+  console.log('Skipped: fetch beside undici on Node 24 and 26, and what calls leave in memory: `npm run test:long`.')
   console.log('Skipped: the tests on a real Redis, where one is installed: `npm run test:redis`.')
   console.log('Skipped: the runs against nginx, nghttpd and Go, where those are installed: `npm run test:servers`.')
 }

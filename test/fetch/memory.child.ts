@@ -1,4 +1,4 @@
-// Run by memory.test.ts with --expose-gc: makes many calls, lets go of whatever they gave, and says what is left of them.
+// Run by memory.long.test.ts with --expose-gc: makes many calls, lets go of whatever they gave, and says what is left of them.
 // A process of its own, so that nothing else is in its memory; the server is in another.
 import { getEventListeners } from 'node:events'
 import { createAgent, createFetch } from '../../src/index.ts'
