@@ -1,7 +1,9 @@
 import type { IncomingBody, StreamSink } from './incoming-body.ts'
 
 // A stream that nobody holds any more, neither itself nor through a reader or a clone, will never be read to its end.
-const dropped = new FinalizationRegistry<IncomingBody>((body) => body.discard())
+const dropped = new FinalizationRegistry<IncomingBody>((body) => {
+  if (body.isHeld) body.discard()
+})
 
 /** What feeds the stream of a body: a byte stream that asks for a piece only when a reader does. */
 class BodySource implements StreamSink, UnderlyingByteSource {
@@ -47,7 +49,12 @@ class BodySource implements StreamSink, UnderlyingByteSource {
     this.reading = null
     this.isHungry = false
     if (reading === null) return
-    reading.close()
+    try {
+      reading.close()
+    } catch {
+      // It ended within an element of a reader's own, wider array: the stream has failed with that, and the reader knows.
+      return
+    }
     // A reader with a buffer of its own waits for this.
     reading.byobRequest?.respond(0)
   }
@@ -64,7 +71,7 @@ class BodySource implements StreamSink, UnderlyingByteSource {
 export function openBody(body: IncomingBody): ReadableStream<Uint8Array> {
   const source = new BodySource(body)
   const stream = new ReadableStream(source) as ReadableStream<Uint8Array>
-  if (!body.ended && !body.hasFailed) dropped.register(stream, body)
+  if (body.isHeld) dropped.register(stream, body)
   return stream
 }
 

@@ -58,6 +58,11 @@ export class IncomingBody implements Abortable, DecodedSink {
   protected hasArrived = false
   private held = false
 
+  /** The transport or a signal holds on to it until it is read to its end or given up. */
+  get isHeld(): boolean {
+    return !this.hasFailed && (!this.ended || this.signal !== null)
+  }
+
   /** Somebody has asked for it as a stream. */
   get isStreamed(): boolean {
     return this.stream !== null
