@@ -11,8 +11,19 @@ function onAbort(this: AbortSignal): void {
   const calls = linked.get(this)
   linked.delete(this)
   if (calls === undefined) return
-  if (calls instanceof Set) for (const call of calls) call.giveUp(this.reason)
-  else calls.giveUp(this.reason)
+  if (calls instanceof Set) for (const call of calls) giveUp(call, this.reason)
+  else giveUp(calls, this.reason)
+}
+
+// A foreign layer that throws when it is told must not keep the others from being told.
+function giveUp(call: Abortable, reason: unknown): void {
+  try {
+    call.giveUp(reason)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
 }
 
 const once = { once: true }

@@ -117,7 +117,11 @@ export function readBodyOfRequest(source: unknown, stream: Stream, length: numbe
 /** Tells the source of a body that nobody has read from that nobody will. */
 export function cancelBody(body: OutgoingBody | null, reason: unknown): void {
   if (body === null || body.isReplayable) return
-  const stream = body.payload as Stream | AsyncIterable<unknown>
-  const closing = stream instanceof ReadableStream ? stream.cancel(reason) : stream[Symbol.asyncIterator]().return?.()
-  closing?.then(undefined, () => undefined)
+  closeStream(body.payload as Stream | AsyncIterable<unknown>, reason).catch(() => undefined)
+}
+
+// Asynchronous so that what the caller's own iterable throws is a rejection as well.
+async function closeStream(stream: Stream | AsyncIterable<unknown>, reason: unknown): Promise<void> {
+  if (stream instanceof ReadableStream) await stream.cancel(reason)
+  else await stream[Symbol.asyncIterator]().return?.()
 }
