@@ -5,7 +5,7 @@ import { protocolOfHead } from '../dispatchers/protocol.ts'
 import { lane, type TimerEntry } from '../policies/clock.ts'
 import { link } from './abort-links.ts'
 import { readCodings } from './content-decoder.ts'
-import { asError, IncomingBody, terminated, unreadLimit } from './incoming-body.ts'
+import { asError, IncomingBody, terminated, textOf, unreadLimit } from './incoming-body.ts'
 import { followRedirect, isRedirect } from './redirect.ts'
 import type { FetchRequest } from './request.ts'
 import { cancelBody } from './request-body.ts'
@@ -28,7 +28,7 @@ const proxyAuthenticationRequired = 407
 
 /** The error of a call that came to no response head, as undici gives it. */
 export function fetchFailed(cause: unknown): TypeError {
-  return new TypeError('fetch failed', { cause: cause instanceof Error ? cause : new Error(String(cause)) })
+  return new TypeError('fetch failed', { cause: cause instanceof Error ? cause : new Error(textOf(cause)) })
 }
 
 /**

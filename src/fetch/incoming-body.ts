@@ -27,7 +27,7 @@ interface Consumer {
 
 /** The error of a body that breaks after its head, as undici gives it. */
 export function terminated(cause: unknown): TypeError {
-  return new TypeError('terminated', cause instanceof Error || cause instanceof DOMException ? { cause } : undefined)
+  return new TypeError('terminated', cause instanceof Error ? { cause } : undefined)
 }
 
 /**
@@ -281,5 +281,14 @@ export class IncomingBody implements Abortable, DecodedSink {
 
 /** A transport takes an Error; a signal's reason may be anything. */
 export function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new DOMException(String(reason), 'AbortError')
+  return reason instanceof Error ? reason : new DOMException(textOf(reason), 'AbortError')
+}
+
+/** What anything that was thrown says of itself; not everything has a `toString`, and not every one works. */
+export function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return Object.prototype.toString.call(thrown)
+  }
 }
