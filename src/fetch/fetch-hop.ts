@@ -59,9 +59,10 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
 
   /** Begins to listen to the call's signal. */
   listen(): void {
-    const { signal } = this.request as FetchRequest
+    const { signal, signalOwner } = this.request as FetchRequest
     if (signal === null) return
     this.signal = signal
+    this.signalOwner = signalOwner
     link(signal, this)
   }
 

@@ -45,6 +45,8 @@ export class IncomingBody implements Abortable, DecodedSink {
   hasFailed = false
   failure: unknown = undefined
   signal: AbortSignal | null = null
+  /** What has to live as long as the signal is to be told of an abort. */
+  protected signalOwner: object | null = null
   protected controller: Dispatcher.DispatchController | null = null
   protected codings: ReturnType<typeof readCodings> = null
   private chunk: Buffer | null = null
@@ -148,6 +150,7 @@ export class IncomingBody implements Abortable, DecodedSink {
     if (this.signal === null) return
     unlink(this.signal, this)
     this.signal = null
+    this.signalOwner = null
   }
 
   /** Reads all and gives it converted: text, JSON and so on, without a stream. */

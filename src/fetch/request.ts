@@ -103,6 +103,8 @@ export class FetchRequest {
   referrer: string | URL = 'client'
   referrerPolicy = ''
   signal: AbortSignal | null = null
+  /** The Request whose signal it is. That of Node's own follows the caller's only while the Request lives. */
+  signalOwner: object | null = null
   /** The dispatcher that a Request was made with. */
   dispatcher: Dispatcher | undefined = undefined
   resilience: CallOptions | undefined = undefined
@@ -219,6 +221,7 @@ function fromForeignRequest(input: Members & { readonly url: string }, hasBody: 
   if (signal != null) {
     if (!(signal instanceof AbortSignal)) return null
     request.signal = signal
+    request.signalOwner = input
   }
   // What a Request of another fetch was made with cannot be seen: its body is a stream to us.
   if (body != null && !hasBody) {
@@ -255,6 +258,7 @@ function applyInit(request: FetchRequest, given: Members, isRequest: boolean): b
   if (given.signal !== undefined) {
     if (given.signal !== null && !(given.signal instanceof AbortSignal)) return false
     request.signal = given.signal
+    request.signalOwner = null
   }
   if (given.headers !== undefined && !applyHeaders(request, given)) return false
   return given.body === undefined || given.body === null || applyBody(request, given)
