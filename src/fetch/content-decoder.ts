@@ -93,6 +93,11 @@ class Inflate extends Transform {
     this.#inflate.end()
   }
 
+  override _read(size: number): void {
+    this.#inflate?.resume()
+    super._read(size)
+  }
+
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#inflate?.destroy()
     done(error)
@@ -100,7 +105,12 @@ class Inflate extends Transform {
 
   #start(first: Buffer): zlib.Inflate | zlib.InflateRaw {
     const inflate = isBareDeflate(first) ? zlib.createInflateRaw(zlibOptions) : zlib.createInflate(zlibOptions)
-    inflate.on('data', (chunk: Buffer) => this.push(chunk))
+    // A few bytes can become a thousand times as many: nobody may be made to hold them all.
+    inflate.on('data', (chunk: Buffer) => {
+      if (!this.push(chunk)) inflate.pause()
+    })
+    // What comes behind the end is no part of the body. zlib takes none of it, and does not say so to whoever writes it.
+    inflate.on('end', () => this.push(null))
     inflate.on('error', (error) => this.destroy(error))
     return inflate
   }

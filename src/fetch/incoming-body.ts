@@ -53,6 +53,7 @@ export class IncomingBody implements Abortable, DecodedSink {
   private more: Buffer[] | null = null
   private size = 0
   private received = 0
+  private skipped = 0
   private consumer: Consumer | null = null
   private stream: StreamSink | null = null
   private decoder: ContentDecoder | null = null
@@ -72,10 +73,20 @@ export class IncomingBody implements Abortable, DecodedSink {
 
   /** A piece has come from the transport. */
   protected receive(chunk: Buffer): void {
-    if (this.hasFailed || chunk.byteLength === 0) return
+    if (this.hasFailed || this.hasArrived || chunk.byteLength === 0) return
     this.received += chunk.byteLength
-    if (this.decoder === null) this.accept(chunk)
+    if (this.ended) this.skip(chunk)
+    else if (this.decoder === null) this.accept(chunk)
     else if (!this.decoder.write(chunk)) this.hold()
+  }
+
+  // The compressed body is over, and the transport goes on.
+  private skip(chunk: Buffer): void {
+    this.skipped += chunk.byteLength
+    if (this.skipped <= unreadLimit) return
+    const { controller } = this
+    this.arrive()
+    controller?.abort(new DOMException('What comes behind the end of a compressed body was left', 'AbortError'))
   }
 
   /** The transport has given all. */
@@ -83,6 +94,7 @@ export class IncomingBody implements Abortable, DecodedSink {
     if (this.hasFailed || this.hasArrived) return
     this.hasArrived = true
     this.controller = null
+    if (this.ended) return
     if (this.decoder !== null) this.decoder.end()
     // A body of no bytes is none, whatever its coding.
     else if (this.codings === null || this.received === 0) this.finish()
@@ -102,6 +114,7 @@ export class IncomingBody implements Abortable, DecodedSink {
 
   private finish(): void {
     this.codings = null
+    this.decoder = null
     this.ended = true
     const { consumer, stream } = this
     if (consumer !== null) {
@@ -111,6 +124,8 @@ export class IncomingBody implements Abortable, DecodedSink {
       stream.end()
       this.letGo()
     }
+    // What comes behind the end of a compressed body must not stand in the way of its connection.
+    this.release()
   }
 
   private settle({ convert, resolve, reject }: Consumer): void {
@@ -129,8 +144,13 @@ export class IncomingBody implements Abortable, DecodedSink {
     if (chunk === null) return nothing
     if (more === null) return chunk
     const whole = Buffer.allocUnsafeSlow(size)
-    let at = chunk.copy(whole)
-    for (const one of more) at += one.copy(whole, at)
+    // Not copy(): a foreign layer may give pieces that are no Buffer.
+    whole.set(chunk)
+    let at = chunk.byteLength
+    for (const one of more) {
+      whole.set(one, at)
+      at += one.byteLength
+    }
     return whole
   }
 
