@@ -78,6 +78,12 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
     }
   }
 
+  // Callbacks of a connection come in the async context of whoever opened it, and those of a timer in none; layers of the
+  // caller's own look for the call in its context.
+  private sendForCaller(): void {
+    this.request?.context.runInAsyncScope(this.send, this)
+  }
+
   private optionsOf(request: FetchRequest): Dispatcher.DispatchOptions {
     const { url, method, body, resilience } = request
     const { origin, search } = url
@@ -149,7 +155,7 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
     this.controller = null
     const { next } = this
     this.next = null
-    next?.send()
+    next?.sendForCaller()
   }
 
   /** Leaves what has not come of a response that nobody wants. */
@@ -157,6 +163,8 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
     if (this.isLeft) return
     this.isLeft = true
     this.controller?.abort(new DOMException('The rest of a response that nobody wants was left', 'AbortError'))
+    // A foreign layer may not tell of the end that it was asked for.
+    this.ranOut()
   }
 
   /** The response is an error by the standard. */
@@ -223,6 +231,8 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
   onResponseEnd(): void {
     if (this.isDumped) this.ranOut()
     else if (this.request === null) this.arrive()
+    // No transport does this, but a foreign layer may, and the call would wait for ever.
+    else this.refuse(new Error('the response ended before its head'))
   }
 
   onResponseError(_controller: Controller | null, error: Error): void {
@@ -233,7 +243,7 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
       this.settled()
       this.fail(error)
       reject(fetchFailed(error))
-    } else if (!this.hasArrived) {
+    } else if (!this.hasArrived && !this.ended) {
       this.fail(terminated(error))
     }
     this.controller = null

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { type Dispatcher, Request } from 'undici'
 import { getRequestDispatcher, getRequestState } from 'undici/lib/web/fetch/request.js'
 import { environmentSettingsObject, requestBadPort } from 'undici/lib/web/fetch/util.js'
@@ -108,6 +109,8 @@ export class FetchRequest {
   /** The dispatcher that a Request was made with. */
   dispatcher: Dispatcher | undefined = undefined
   resilience: CallOptions | undefined = undefined
+  /** Where fetch was called. */
+  readonly context = new AsyncResource('roundtripper.fetch')
 
   constructor(url: URL) {
     this.url = url
