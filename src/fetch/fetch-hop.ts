@@ -14,9 +14,18 @@ import { makeResponse } from './response.ts'
 import { LazyHeadersList } from './response-headers.ts'
 
 type Controller = Dispatcher.DispatchController
+type Method = Dispatcher.HttpMethod
 type Resolve = (response: Response) => void
 type Reject = (error: unknown) => void
-type DispatchOptions = Dispatcher.DispatchOptions & { resilience?: object }
+type Payload = NonNullable<Dispatcher.DispatchOptions['body']> | null
+
+interface DispatchOptions extends Dispatcher.DispatchOptions {
+  /** Told to undici's redirect(): redirects are for fetch to follow, or not. */
+  readonly maxRedirections: 0
+  resilience?: object
+  /** What a MockAgent sends where it lets a call through. */
+  __mockAgentBodyForDispatch?: Payload
+}
 
 const questionMark = 63
 
@@ -91,8 +100,12 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
     const isBareQuery = search === '' && url.href.charCodeAt(url.href.length - url.hash.length - 1) === questionMark
     const path = isBareQuery ? `${url.pathname}?` : url.pathname + search
     const headers = writeHead(request, origin)
-    const payload = body === null ? null : this.isMock ? body.given : body.payload
-    const opts = { origin, path, method, headers, body: payload } as DispatchOptions
+    const payload = (body?.payload ?? null) as Payload
+    const opts: DispatchOptions = { origin, path, method: method as Method, headers, body: payload, maxRedirections: 0 }
+    if (body !== null && body.given !== payload && this.isMock) {
+      opts.body = body.given as Payload
+      opts.__mockAgentBodyForDispatch = payload
+    }
     if (resilience !== undefined) opts.resilience = resilience
     return opts
   }
