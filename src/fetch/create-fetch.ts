@@ -62,8 +62,11 @@ export function createFetch(dispatcher: Dispatcher): KitFetch {
     try {
       return (await send(request, own ?? request.dispatcher ?? bound)) as unknown as Response
     } catch (error) {
-      // So that its stack leads to whoever called fetch, and not to a callback of the transport.
-      if (error instanceof TypeError && error.message === 'fetch failed') Error.captureStackTrace(error)
+      // So that its stack leads to whoever called fetch, and not to a callback of the transport. The reason of an abort is the
+      // caller's own, and may be the error of an earlier call.
+      if (error instanceof TypeError && error.message === 'fetch failed' && error !== request.signal?.reason) {
+        Error.captureStackTrace(error)
+      }
       throw error
     }
   }
