@@ -143,16 +143,13 @@ export class ContentDecoder {
     this.#last = decoders.at(-1) as Transform
     this.#last.on('data', (chunk: Buffer) => sink.decoded(chunk))
     this.#first.on('drain', () => sink.decoderDrained())
-    const done = (error?: Error | null) => {
+    this.#last.on('end', () => sink.decodedAll())
+    const failed = (error?: Error | null) => {
       if (error) sink.decodingFailed(error)
-      else sink.decodedAll()
     }
-    if (decoders.length === 1) {
-      this.#last.on('end', () => done())
-      this.#last.on('error', done)
-    } else {
-      pipeline(decoders as never, done)
-    }
+    // A pipeline without an error has only written all: its last stream may still have much to give.
+    if (decoders.length === 1) this.#last.on('error', failed)
+    else pipeline(decoders as never, failed)
   }
 
   /** Returns `false` where the next chunk should wait. */
