@@ -1,22 +1,6 @@
 import { FormData, Request, type RequestInfo, type RequestInit } from 'undici'
-import { type Members, readMembers } from './request.ts'
-
-function isTagged(value: unknown, tag: string): value is Record<string, unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    (value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === tag
-  )
-}
-
-function isForeignRequest(input: unknown): input is { readonly url: string } {
-  return isTagged(input, 'Request') && typeof input.url === 'string'
-}
-
-// npm's `form-data` carries the tag too, but is a stream and has no entries.
-function isFormData(body: unknown): body is FormData {
-  return body instanceof FormData || (isTagged(body, 'FormData') && typeof body.entries === 'function')
-}
+import { isForeignRequest, type Members, readMembers } from './request.ts'
+import { isFormData } from './request-body.ts'
 
 /** A copy that is undici's own and that nobody else can change while the call is under way. */
 function copyForm(form: FormData): FormData {

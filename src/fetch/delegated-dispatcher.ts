@@ -2,10 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher, FormData } from 'undici'
 import type { CallOptions } from '../dispatchers/exchange.ts'
-
-// undici reads a Blob whole into memory before it sends it; a bigger one is better streamed, at the price that it can
-// be sent only once (or recorded by the retry layer as it goes).
-const largestWholeBlob = 1024 * 1024
+import { largestWholeBlob } from './request-body.ts'
 
 interface FetchDispatchOptions extends Dispatcher.DispatchOptions {
   /** The one-shot generator that undici's fetch would have sent. */

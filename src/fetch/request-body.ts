@@ -6,8 +6,8 @@ import { getFormDataBoundary } from 'undici/lib/web/fetch/formdata.js'
 import { ReusableBody } from '../dispatchers/body-source.ts'
 import { encodeForm } from '../http2/form-data.ts'
 
-// undici reads a Blob whole into memory before it sends it; a bigger one is better streamed.
-const largestWholeBlob = 1024 * 1024
+/** undici reads a Blob whole into memory before it sends it; a bigger one is better streamed. In bytes. */
+export const largestWholeBlob = 1024 * 1024
 
 type Stream = ReadableStream<Uint8Array>
 
@@ -49,7 +49,8 @@ function ofStream(payload: Stream | AsyncIterable<unknown>): OutgoingBody {
   return { payload, given: payload, length: null, isReplayable: false, contentType: null }
 }
 
-function isTagged(value: unknown, tag: string): value is Record<string, unknown> {
+/** Whether a value says that it is of a class of the web's, whoever made that class. */
+export function isTagged(value: unknown, tag: string): value is Record<string, unknown> {
   return (
     typeof value === 'object' &&
     value !== null &&
@@ -57,8 +58,8 @@ function isTagged(value: unknown, tag: string): value is Record<string, unknown>
   )
 }
 
-// The runtime's own FormData counts as well. npm's `form-data` carries the tag too, but is a stream and has no entries.
-function isFormData(body: unknown): body is FormData {
+/** The runtime's own FormData counts as well. npm's `form-data` carries the tag too, but is a stream and has no entries. */
+export function isFormData(body: unknown): body is FormData {
   return body instanceof FormData || (isTagged(body, 'FormData') && typeof body.entries === 'function')
 }
 

@@ -4,7 +4,7 @@ import { getRequestDispatcher, getRequestState } from 'undici/lib/web/fetch/requ
 import { environmentSettingsObject, requestBadPort } from 'undici/lib/web/fetch/util.js'
 import type { CallOptions } from '../dispatchers/exchange.ts'
 import { HeaderFields, readHeaders, steadyHeaders } from './header-fields.ts'
-import { isStreamed, type OutgoingBody, readBody, readBodyOfRequest } from './request-body.ts'
+import { isStreamed, isTagged, type OutgoingBody, readBody, readBodyOfRequest } from './request-body.ts'
 
 export type RedirectMode = 'follow' | 'manual' | 'error'
 
@@ -174,13 +174,9 @@ function isEmpty(given: Members): boolean {
   return true
 }
 
-function isForeignRequest(input: unknown): input is Members & { readonly url: string } {
-  return (
-    typeof input === 'object' &&
-    input !== null &&
-    (input as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === 'Request' &&
-    typeof (input as { url?: unknown }).url === 'string'
-  )
+/** A Request of another fetch, such as Node's own. */
+export function isForeignRequest(input: unknown): input is Members & { readonly url: string } {
+  return isTagged(input, 'Request') && typeof input.url === 'string'
 }
 
 function isFetchable(url: URL): boolean {
