@@ -41,8 +41,10 @@ function ofBlob(blob: Blob, given: unknown, contentType: string | null): Outgoin
 
 function ofForm(form: FormData): OutgoingBody {
   // A Request that was made with a form of undici's has its boundary among its headers.
-  const { blob, contentType } = encodeForm(form, form instanceof FormData ? getFormDataBoundary(form) : undefined)
-  return ofBlob(blob, form, contentType)
+  const { parts, contentType } = encodeForm(form, form instanceof FormData ? getFormDataBoundary(form) : undefined)
+  const [first] = parts
+  if (parts.length === 1 && Buffer.isBuffer(first)) return { ...ofBytes(first, first.length, contentType), given: form }
+  return ofBlob(new Blob(parts as never), form, contentType)
 }
 
 function ofStream(payload: Stream | AsyncIterable<unknown>): OutgoingBody {

@@ -1,4 +1,4 @@
-import { Blob, Buffer } from 'node:buffer'
+import { type Blob, Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import type { FormData } from 'undici'
 
@@ -17,24 +17,29 @@ function newBoundary(): string {
   return `----formdata-undici-0${randomBytes(6).toString('hex').slice(1)}`
 }
 
-/** A form as one Blob, which knows its length and can be read more than once, and the content type with its boundary. */
+/**
+ * A form as its parts and the content type with its boundary. Nothing but text is one part: a Blob of many is read part by
+ * part, a turn of the event loop each.
+ */
 export function encodeForm(
   form: FormData,
   boundary = newBoundary(),
-): { readonly blob: Blob; readonly contentType: string } {
+): { readonly parts: readonly (Buffer | Blob)[]; readonly contentType: string } {
   const head = `--${boundary}\r\nContent-Disposition: form-data`
   const parts: (Buffer | Blob)[] = []
+  let text = ''
   for (const [name, value] of form) {
-    const given = `${head}; name="${escapeName(crlf(name))}"`
+    text += `${head}; name="${escapeName(crlf(name))}"`
     if (typeof value === 'string') {
-      parts.push(Buffer.from(`${given}\r\n\r\n${crlf(value)}\r\n`))
+      text += `\r\n\r\n${crlf(value)}\r\n`
       continue
     }
     const { name: fileName, type } = value as { name?: string; type: string }
-    const file = fileName === undefined || fileName === '' ? '' : `; filename="${escapeName(fileName)}"`
-    parts.push(Buffer.from(`${given}${file}\r\nContent-Type: ${type || 'application/octet-stream'}\r\n\r\n`))
-    parts.push(value as unknown as Blob, Buffer.from('\r\n'))
+    if (fileName !== undefined && fileName !== '') text += `; filename="${escapeName(fileName)}"`
+    text += `\r\nContent-Type: ${type || 'application/octet-stream'}\r\n\r\n`
+    parts.push(Buffer.from(text), value as unknown as Blob)
+    text = '\r\n'
   }
-  parts.push(Buffer.from(`--${boundary}--\r\n`))
-  return { blob: new Blob(parts as never), contentType: `multipart/form-data; boundary=${boundary}` }
+  parts.push(Buffer.from(`${text}--${boundary}--\r\n`))
+  return { parts, contentType: `multipart/form-data; boundary=${boundary}` }
 }

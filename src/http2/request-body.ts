@@ -63,7 +63,8 @@ export function requestBody(given: unknown): RequestBody {
   if (types.isAnyArrayBuffer(given)) return bytes(Buffer.from(given))
   if (isStream(given)) return streamSource(given)
   if (given instanceof FormData) {
-    const { blob, contentType } = encodeForm(given)
+    const { parts, contentType } = encodeForm(given)
+    const blob = new Blob(parts as never)
     return source('web', blob, true, blob.size, contentType, true)
   }
   if ((given as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === 'FormData') return refuse()
