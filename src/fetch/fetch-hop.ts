@@ -214,6 +214,7 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
         return
       }
     }
+    this.isWatched = this.signal !== null || !(Number(headers['content-length']) <= unreadLimit)
     const isOpaque = tainting === 'opaque'
     this.isDumped = !hasBody || isOpaque
     if (this.isDumped) this.letGo()
@@ -225,7 +226,6 @@ export class FetchHop extends IncomingBody implements Dispatcher.DispatchHandler
       headers: new LazyHeadersList(headers),
       body: this.isDumped ? null : this,
       protocol,
-      isWatched: this.signal !== null || !(Number(headers['content-length']) <= unreadLimit),
     })
     if (isFallback({ headers })) markFallback(response)
     this.settled()

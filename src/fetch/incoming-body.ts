@@ -19,6 +19,9 @@ export const unreadLimit = 64 * 1024
 
 const nothing = Buffer.alloc(0)
 
+// One for all: its stack says nothing, and to make one costs as much as a layer.
+const dropped = new DOMException('The response body was dropped', 'AbortError')
+
 interface Consumer {
   readonly convert: Convert
   readonly resolve: (value: unknown) => void
@@ -45,6 +48,8 @@ export class IncomingBody implements Abortable, DecodedSink {
   hasFailed = false
   failure: unknown = undefined
   signal: AbortSignal | null = null
+  /** It may stay open when nobody reads it: a signal holds on to it, or it is too long to end by itself, or may be. */
+  isWatched = false
   /** What has to live as long as the signal is to be told of an abort. */
   protected signalOwner: object | null = null
   protected controller: Dispatcher.DispatchController | null = null
@@ -296,9 +301,9 @@ export class IncomingBody implements Abortable, DecodedSink {
   }
 
   /** Nobody will read it: the Response, or its stream, was collected or cancelled. */
-  discard(reason?: unknown): void {
+  discard(reason: unknown = dropped): void {
     this.stream = null
-    this.giveUp(reason ?? new DOMException('The response body was dropped', 'AbortError'))
+    this.giveUp(reason)
   }
 }
 

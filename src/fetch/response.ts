@@ -130,8 +130,6 @@ export interface ResponseParts {
   readonly headers: object
   readonly body: IncomingBody | null
   readonly protocol: Protocol | undefined
-  /** The body does not end by itself when nobody reads it, or a signal holds on to it. */
-  readonly isWatched: boolean
 }
 
 export function makeResponse(parts: ResponseParts): Response {
@@ -147,6 +145,6 @@ export function makeResponse(parts: ResponseParts): Response {
   const { headers } = response
   setHeadersList(headers, parts.headers)
   setHeadersGuard(headers, 'immutable')
-  if (parts.isWatched && parts.body !== null) dropped.register(response, parts.body)
+  if (parts.body?.isWatched) dropped.register(response, parts.body)
   return response
 }
