@@ -16,6 +16,8 @@ export class RateWaiter implements Waiting, TimerEntry {
   readonly scope: Scope
   readonly priority: number
   readonly since: number
+  /** How long it may wait, in milliseconds; `Infinity` without a bound. */
+  readonly patience: number
   /** In shadow: only the place that the call would have had; the call itself has gone on. */
   readonly isShadow: boolean
   next: RateWaiter | null = null
@@ -38,6 +40,7 @@ export class RateWaiter implements Waiting, TimerEntry {
     this.since = now
     this.isShadow = settings.shadow
     const { queueTimeout } = settings
+    this.patience = queueTimeout
     this.timers = Number.isFinite(queueTimeout) ? lane(queueTimeout, !settings.shadow) : null
     this.timers?.add(this, now)
   }

@@ -7,6 +7,10 @@ import { type QueueOwner, RateQueue, RateWaiter } from './rate-limit-queue.ts'
 import { type Rate, rateOf } from './rates.ts'
 import { mayHoldBack, ServerQuota } from './server-quota.ts'
 
+// A timer fires up to two milliseconds after its time, a fraction of one that it cannot count included. A bucket makes up
+// for that, or one of 100 calls a second would let 86 out.
+const latestTimer = 2
+
 /**
  * The limit of one origin, or of one key: admits a call, lets it wait its turn, or refuses it with a
  * {@link RateLimitedError} that says how long it would have to wait.
@@ -29,6 +33,8 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
   protected readonly server: ServerQuota | null
   private readonly rate: Rate
   private timers: TimerLane | null = null
+  // When the turn of whoever is next comes.
+  private dueAt = 0
   // Calls that went and have no head yet; counted only where heads are read.
   private unanswered = 0
 
@@ -69,11 +75,25 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
     return this.server === null ? 0 : this.server.waitFor(now, 0)
   }
 
-  /** Goes on under other settings; whoever waits keeps the place. */
+  /** Goes on under other settings; whoever waits keeps the place, and the time it was given for it. */
   adopt(settings: RateLimitSettings, now: number): void {
+    const { shadow } = this.settings
     this.settings = settings
     this.rate.adopt(settings, now)
-    if (this.queue.size > 0) this.serve(now)
+    if (settings.shadow !== shadow) this.letGo(now)
+    if (this.queue.size === 0) return
+    this.refuseHopeless(now)
+    this.serve(now)
+  }
+
+  // A queue holds calls, or in shadow their places only: what stands in it goes when that changes. Calls go on at once, and
+  // the places of calls that went long ago hold up nobody.
+  private letGo(now: number): void {
+    for (const waiter of this.queue) {
+      this.queue.remove(waiter)
+      waiter.admit(waiter.isShadow ? null : this.go(now), now)
+    }
+    this.disarm()
   }
 
   /** Asks for admission at `now`, in milliseconds of `performance.now()`. */
@@ -172,8 +192,9 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
 
   /** Admits whoever's turn has come. */
   protected serve(now: number): void {
+    const due = Math.min(now, Math.max(this.dueAt, now - latestTimer))
     for (let first = this.queue.first; first !== null; first = this.queue.first) {
-      if (this.pausedFor(now) > 0 || !this.rate.take(now)) break
+      if (this.pausedFor(now) > 0 || !this.rate.take(now, due)) break
       this.admitFirst(first, now)
     }
     this.arm(now)
@@ -191,7 +212,9 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
     this.disarm()
     const { first } = this.queue
     if (first === null) return
-    this.timers = lane(this.waitAt(0, now), !first.isShadow)
+    const wait = this.waitAt(0, now)
+    this.dueAt = now + wait
+    this.timers = lane(wait, !first.isShadow)
     this.timers.add(this, now)
   }
 
@@ -207,7 +230,7 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
 
   timedOut(waiter: RateWaiter): void {
     this.queue.remove(waiter)
-    const why = `its turn did not come within ${this.settings.queueTimeout} ms`
+    const why = `its turn did not come within ${waiter.patience} ms`
     this.refuse(waiter, this.waitFor(performance.now()), why)
     if (this.queue.size === 0) this.disarm()
   }
@@ -257,8 +280,8 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
     let ahead = 0
     for (const waiter of this.queue) {
       const wait = this.waitAt(ahead, now)
-      const { scope, since } = waiter
-      if (now + wait < scope.exchange.deadlineAt && now + wait - since <= this.settings.queueTimeout) {
+      const { scope, since, patience } = waiter
+      if (now + wait < scope.exchange.deadlineAt && now + wait - since <= patience) {
         ahead++
         continue
       }

@@ -13,8 +13,11 @@ export type RateAlgorithm = 'tokenBucket' | 'fixedWindow' | 'slidingWindow' | 'l
 
 /** Counts calls. Times are milliseconds of one clock. */
 export interface Rate {
-  /** Takes one call's share now, where there is one. */
-  take(now: number): boolean
+  /**
+   * Takes one call's share now, where there is one. Of a call that waited, `due` is when it was to have it: a bucket counts
+   * from then, so that what a timer is late by slows down nobody further back.
+   */
+  take(now: number, due?: number): boolean
   /** Milliseconds from `now` until one more is free when `ahead` others have taken theirs as soon as they could; 0: now. */
   waitFor(now: number, ahead: number): number
   /** How many could be taken now. */
@@ -64,9 +67,9 @@ class TokenBucket implements Rate {
     return since + (taken + ahead + 1 - this.#burst) * this.#interval
   }
 
-  take(now: number): boolean {
-    if (this.#isFull(now)) {
-      this.#fullAt = now
+  take(now: number, due = now): boolean {
+    if (this.#isFull(due)) {
+      this.#fullAt = due
       this.#taken = 0
     } else if (this.#fullAt + (this.#taken + 1 - this.#burst) * this.#interval > now) {
       return false
