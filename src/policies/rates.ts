@@ -153,7 +153,7 @@ const smallestLog = 16
 class SlidingLog implements Rate {
   #limit = 1
   #window = 1
-  // The last calls, the oldest at `first`; a ring that has grown to `limit` at most.
+  // The last calls, the oldest at `first`; a ring that has grown to the largest limit so far at most.
   #times = new Float64Array(0)
   #first = 0
   #size = 0
@@ -166,47 +166,51 @@ class SlidingLog implements Rate {
     return this.#times[(this.#first + index) % this.#times.length] as number
   }
 
-  #resize(length: number): void {
-    const kept = Math.min(this.#size, length)
-    const times = new Float64Array(length)
-    for (let index = 0; index < kept; index++) times[index] = this.#at(this.#size - kept + index)
+  #grow(): void {
+    const times = new Float64Array(Math.min(this.#limit, Math.max(smallestLog, 2 * this.#size)))
+    for (let index = 0; index < this.#size; index++) times[index] = this.#at(index)
     this.#times = times
     this.#first = 0
-    this.#size = kept
+  }
+
+  // Those that count: what was logged under a larger limit is kept, for the case that it comes back.
+  get #counted(): number {
+    return Math.min(this.#size, this.#limit)
   }
 
   take(now: number): boolean {
-    if (this.#size === this.#limit) {
-      if (this.#at(0) + this.#window > now) return false
+    if (this.#size >= this.#limit && this.#at(this.#size - this.#limit) + this.#window > now) return false
+    if (this.#size === this.#times.length && this.#size < this.#limit) this.#grow()
+    if (this.#size < this.#times.length) {
+      this.#times[(this.#first + this.#size++) % this.#times.length] = now
+    } else {
       this.#times[this.#first] = now
-      if (++this.#first === this.#limit) this.#first = 0
-      return true
+      if (++this.#first === this.#size) this.#first = 0
     }
-    if (this.#size === this.#times.length) this.#resize(Math.min(this.#limit, Math.max(smallestLog, 2 * this.#size)))
-    this.#times[(this.#first + this.#size++) % this.#times.length] = now
     return true
   }
 
   waitFor(now: number, ahead: number): number {
     // Each call goes a window after the one `limit` before it, or now where there was none.
-    const place = this.#size + ahead
+    const counted = this.#counted
+    const place = counted + ahead
     const rounds = Math.floor(place / this.#limit)
     if (rounds === 0) return 0
     const before = place % this.#limit
-    const first = before < this.#size ? Math.max(now, this.#at(before) + this.#window) : now + this.#window
-    return until(first + (rounds - 1) * this.#window, now)
+    const since = before < counted ? this.#at(this.#size - counted + before) : now
+    return until(Math.max(now, since + this.#window) + (rounds - 1) * this.#window, now)
   }
 
   available(now: number): number {
+    const limited = this.#counted
     let counted = 0
-    while (counted < this.#size && this.#at(this.#size - 1 - counted) + this.#window > now) counted++
+    while (counted < limited && this.#at(this.#size - 1 - counted) + this.#window > now) counted++
     return this.#limit - counted
   }
 
   adopt({ limit, window }: RateSettings): void {
     this.#limit = limit
     this.#window = window
-    if (this.#times.length > limit) this.#resize(limit)
   }
 }
 
