@@ -56,14 +56,17 @@ export type AdaptiveLimitLayer = ControlledLayer<PolicyOptions, AdaptiveLimitVie
  */
 export function adaptiveLimit(options: AdaptiveLimitOptions = {}): AdaptiveLimitLayer {
   checkOptions('adaptiveLimit', options, [...adaptiveLimitOptionNames, 'unreadBodyTimeout'])
-  const { unreadBodyTimeout: unread, ...given } = options
+  const { unreadBodyTimeout: unread, ...limits } = options
+  let given: PolicyOptions = limits
   let settings = checkAdaptiveLimit(given)
   const policy = perOrigin('adaptiveLimit', () => new AdaptiveLimit(settings))
   const stage = { ...policy, unreadBodyTimeout: checkUnreadBodyTimeout('adaptiveLimit', unread) }
   const layer = stageLayer({ name: 'adaptiveLimit', stages: [stage] })
   const update = (changed: Partial<PolicyOptions>) => {
     checkOptions('adaptiveLimit', changed, adaptiveLimitOptionNames)
-    settings = checkAdaptiveLimit({ ...settings, ...changed })
+    const next = { ...given, ...changed }
+    settings = checkAdaptiveLimit(next)
+    given = next
     for (const [, limit] of policy.origins) limit.configure(settings)
   }
   const state = () => {

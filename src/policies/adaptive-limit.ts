@@ -1,8 +1,8 @@
 import { AimdLimit } from './aimd-limit.ts'
 import { ConcurrencyLimitedError } from './errors.ts'
 import { Gradient2Limit } from './gradient2-limit.ts'
-import type { LimitAlgorithm, LimitSettings } from './limit-algorithm.ts'
-import { checkBoolean, checkDuration, checkFunction, checkNumber, checkOptions } from './options.ts'
+import { bounded, type LimitAlgorithm, type LimitSettings } from './limit-algorithm.ts'
+import { checkBoolean, checkDuration, checkFunction, checkNumber, checkOptions, withoutUndefined } from './options.ts'
 import type { Outcome } from './outcome.ts'
 import type { Permit, Policy, Scope } from './policy.ts'
 import { VegasLimit } from './vegas-limit.ts'
@@ -19,7 +19,7 @@ export interface AdaptiveLimitOptions {
   readonly algorithm?: LimitAlgorithmName
   /**
    * The limit of an origin that has not been measured yet.
-   * @default 20
+   * @default 20, or the bound that is nearer
    */
   readonly initialLimit?: number
   /**
@@ -49,7 +49,7 @@ export interface AdaptiveLimitOptions {
   readonly normalShare?: number
   /**
    * The share of the limit that sheddable calls may take, rounded up; no more than `normalShare`.
-   * @default 0.7
+   * @default 0.7, or `normalShare` where that is less
    */
   readonly sheddableShare?: number
   /**
@@ -100,7 +100,7 @@ const algorithms: Readonly<Record<LimitAlgorithmName, MakeAlgorithm>> = {
 /** Fills in the defaults. Throws a `TypeError` or `RangeError` that names the option, its value and its range. */
 export function checkAdaptiveLimit(options: AdaptiveLimitOptions = {}): AdaptiveLimitSettings {
   checkOptions('adaptiveLimit', options, adaptiveLimitOptionNames)
-  const named = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const named = withoutUndefined(options)
   const given = { ...adaptiveLimitDefaults, random: Math.random, ...named } as AdaptiveLimitSettings
   if (typeof given.algorithm !== 'string' || !Object.hasOwn(algorithms, given.algorithm)) {
     throw new TypeError(
@@ -110,15 +110,18 @@ export function checkAdaptiveLimit(options: AdaptiveLimitOptions = {}): Adaptive
   const minLimit = checkNumber('minLimit', given.minLimit, { min: 1, integer: true })
   const maxLimit = checkNumber('maxLimit', given.maxLimit, { min: minLimit, integer: true })
   const normalShare = checkNumber('normalShare', given.normalShare, { min: 0, max: 1 })
+  // Of what was not given nobody has to know the default.
+  const initialLimit = named.initialLimit ?? bounded(given.initialLimit, { minLimit, maxLimit })
+  const sheddableShare = named.sheddableShare ?? Math.min(given.sheddableShare, normalShare)
   return {
     algorithm: given.algorithm,
     minLimit,
     maxLimit,
-    initialLimit: checkNumber('initialLimit', given.initialLimit, { min: minLimit, max: maxLimit, integer: true }),
+    initialLimit: checkNumber('initialLimit', initialLimit, { min: minLimit, max: maxLimit, integer: true }),
     window: checkDuration('window', given.window),
     windowCalls: checkNumber('windowCalls', given.windowCalls, { min: 1, integer: true }),
     normalShare,
-    sheddableShare: checkNumber('sheddableShare', given.sheddableShare, { min: 0, max: normalShare }),
+    sheddableShare: checkNumber('sheddableShare', sheddableShare, { min: 0, max: normalShare }),
     slowAfter: checkDuration('slowAfter', given.slowAfter),
     shadow: checkBoolean('shadow', given.shadow),
     random: checkFunction('random', given.random),

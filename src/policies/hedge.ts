@@ -1,4 +1,4 @@
-import { checkBoolean, checkDuration, checkNumber, checkOptions } from './options.ts'
+import { checkBoolean, checkDuration, checkNumber, checkOptions, withoutUndefined } from './options.ts'
 import { isSuccess, type Outcome } from './outcome.ts'
 import type { Forgettable } from './per-origin.ts'
 import { LatencyQuantiles } from './quantile.ts'
@@ -87,10 +87,6 @@ export class HedgePolicy {
     this.methods = checkMethods(given.methods)
     this.idempotent = checkBoolean('idempotent', given.idempotent)
   }
-}
-
-function withoutUndefined<T extends object>(options: T): Partial<T> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
 }
 
 /** Whether an outcome is an answer that ends the race: what a retry would not mend. */

@@ -35,7 +35,7 @@ export interface LimitAlgorithm {
 }
 
 /** `limit`, or the bound that it is beyond. */
-export function bounded(limit: number, { minLimit, maxLimit }: LimitSettings): number {
+export function bounded(limit: number, { minLimit, maxLimit }: Omit<LimitSettings, 'slowAfter'>): number {
   return Math.min(maxLimit, Math.max(minLimit, limit))
 }
 

@@ -71,3 +71,8 @@ export function checkOptions(factory: string, options: unknown, known: readonly 
     }
   }
 }
+
+/** The options that say something: one that is `undefined` leaves its default. */
+export function withoutUndefined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
+}

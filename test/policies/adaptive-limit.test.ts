@@ -255,7 +255,7 @@ describe('options', () => {
     [{ window: 0 }, RangeError, /window must be a number from 1 to .*, got 0/],
     [{ windowCalls: 1.5 }, RangeError, /windowCalls must be a whole number of at least 1, got 1.5/],
     [{ normalShare: 1.1 }, RangeError, /normalShare must be a number from 0 to 1, got 1.1/],
-    [{ normalShare: 0.5 }, RangeError, /sheddableShare must be a number from 0 to 0.5, got 0.7/],
+    [{ normalShare: 0.5, sheddableShare: 0.7 }, RangeError, /sheddableShare must be a number from 0 to 0.5, got 0.7/],
     [{ slowAfter: '1s' }, TypeError, /slowAfter must be .*, got "1s"/],
     [{ shadow: 1 }, TypeError, /shadow must be true or false, got 1/],
     [{ random: 4 }, TypeError, /random must be a function, got 4/],
