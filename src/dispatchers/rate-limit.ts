@@ -1,3 +1,4 @@
+import { show } from '../policies/options.ts'
 import { PerOrigin } from '../policies/per-origin.ts'
 import { RateLimiter } from '../policies/rate-limit.ts'
 import {
@@ -17,7 +18,7 @@ import { requestOf } from './request-of.ts'
 
 /** How the limit of one origin, or of one key, stands. */
 export interface RateLimitView {
-  /** Calls that could go at once now; with a store, as this process alone would count them. */
+  /** Calls that could go at once now; with a store the limit, until the store has said that it is used up. */
   readonly available: number
   /** Calls that wait. */
   readonly queued: number
@@ -53,12 +54,18 @@ function warnOnce(key: object, error: unknown): void {
   if (warned.has(key)) return
   warned.add(key)
   process.emitWarning(
-    `The key function given to rateLimit() failed, and its calls count under their origins: ${error}`,
+    `The key function given to rateLimit() failed, and its calls count under their origins: ${error instanceof Error ? error : show(error)}`,
     {
       type: 'RoundtripperWarning',
       code: 'ROUNDTRIPPER_RATE_LIMIT_KEY',
     },
   )
+}
+
+function viewOf(limiter: RateLimiter, now: number): RateLimitView {
+  const { queued, admitted, refused, shadowRefused } = limiter
+  const [available, retryAfter, serverWait] = [limiter.available(now), limiter.waitFor(now), limiter.pausedFor(now)]
+  return { available, queued, retryAfter, serverWait, admitted, refused, shadowRefused }
 }
 
 /**
@@ -92,14 +99,9 @@ export function rateLimit(options: RateLimitOptions): RateLimitLayer {
     for (const [, limiter] of limiters) limiter.adopt(settings, now)
   }
   const state = () => {
-    const views: Record<string, RateLimitView> = {}
     const now = performance.now()
-    for (const [name, limiter] of limiters) {
-      const { queued, admitted, refused, shadowRefused } = limiter
-      const [available, retryAfter, serverWait] = [limiter.available(now), limiter.waitFor(now), limiter.pausedFor(now)]
-      views[name] = { available, queued, retryAfter, serverWait, admitted, refused, shadowRefused }
-    }
-    return views
+    // Not by assignment: a key may be what a header said, and so "__proto__".
+    return Object.fromEntries([...limiters].map(([name, limiter]) => [name, viewOf(limiter, now)]))
   }
   return Object.assign(layer, { update, state })
 }

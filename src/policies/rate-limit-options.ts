@@ -1,4 +1,12 @@
-import { checkBoolean, checkDuration, checkFunction, checkNumber, checkOptions, show } from './options.ts'
+import {
+  checkBoolean,
+  checkDuration,
+  checkFunction,
+  checkNumber,
+  checkOptions,
+  show,
+  withoutUndefined,
+} from './options.ts'
 import type { RateAlgorithm, RateSettings } from './rates.ts'
 import type { RetryRequest } from './retry.ts'
 
@@ -121,17 +129,24 @@ const algorithms: readonly unknown[] = ['tokenBucket', 'fixedWindow', 'slidingWi
 // A sliding window remembers each call.
 const longestLog = 1_000_000
 
+/** What `whenDown` of a {@link RateLimitStore} can be. */
+export const whenDownChoices: readonly unknown[] = ['local', 'refuse', 'admit']
+
 function checkStore(store: RateLimitStore): RateLimitStore {
-  const { take, check } = (store ?? {}) as Partial<RateLimitStore>
+  const { take, check, whenDown, timeout } = (store ?? {}) as Partial<RateLimitStore>
   checkFunction('rateLimit: store.take', take)
   checkFunction('rateLimit: store.check', check)
+  if (!whenDownChoices.includes(whenDown)) {
+    throw new TypeError(`rateLimit: store.whenDown must be one of ${whenDownChoices.join(', ')}, got ${show(whenDown)}`)
+  }
+  checkDuration('rateLimit: store.timeout', timeout)
   return store
 }
 
 /** Fills in the defaults. Throws a `TypeError` or `RangeError` that names the option, its value and its range. */
 export function checkRateLimit(options: RateLimitOptions): RateLimitSettings {
   checkOptions('rateLimit', options, ['limit', ...Object.keys(rateLimitDefaults)])
-  const given = { ...rateLimitDefaults, ...options }
+  const given = { ...rateLimitDefaults, ...withoutUndefined(options) } as Required<RateLimitOptions>
   const { key, queueTimeout } = given
   const store = given.store === undefined ? null : checkStore(given.store)
   const algorithm = options.algorithm ?? (store === null ? rateLimitDefaults.algorithm : 'fixedWindow')

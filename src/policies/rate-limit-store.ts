@@ -1,4 +1,5 @@
 import { lane, type TimerEntry } from './clock.ts'
+import { show } from './options.ts'
 import type { RateLimitStore } from './rate-limit-options.ts'
 
 /** Who asked a store for a call's share. Exactly one of the two is called, later. */
@@ -22,6 +23,8 @@ const instead = {
 export class StoreLink {
   readonly store: RateLimitStore
   #isDown = false
+  // One that is found, gives nothing and is gone again has not been back.
+  #isTold = false
   #checkAt = 0
   #isChecking = false
   #backSince = Number.NEGATIVE_INFINITY
@@ -50,8 +53,12 @@ export class StoreLink {
       () => this.store.take(key, limit, window),
       (answer) => {
         const isWait = typeof answer === 'number' && answer >= 0 && answer < Number.POSITIVE_INFINITY
-        if (isWait) asker.storeAnswered(answer)
-        else this.#lost(new TypeError(`it answered ${answer}`), asker, askedAt)
+        if (!isWait) {
+          this.#lost(new TypeError(`it answered ${show(answer)}`), asker, askedAt)
+          return
+        }
+        if (!this.#isDown) this.#isTold = false
+        asker.storeAnswered(answer)
       },
       (error) => this.#lost(error, asker, askedAt),
     )
@@ -65,9 +72,10 @@ export class StoreLink {
 
   #down(error: unknown): void {
     this.#checkAt = performance.now() + checkEvery
-    if (this.#isDown) return
     this.#isDown = true
-    const why = error instanceof Error ? error.message : String(error)
+    if (this.#isTold) return
+    this.#isTold = true
+    const why = error instanceof Error ? error.message : show(error)
     process.emitWarning(
       `The store of a rate limit is not there (${why}); until it is back, ${instead[this.store.whenDown]}.`,
       { type: 'RoundtripperWarning', code: 'ROUNDTRIPPER_RATE_LIMIT_STORE' },

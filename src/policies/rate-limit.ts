@@ -67,7 +67,9 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
 
   /** How many calls could go at once now. */
   available(now: number): number {
-    return this.queue.size > 0 || this.pausedFor(now) > 0 ? 0 : this.rate.available(now)
+    if (this.queue.size > 0) return 0
+    const { server } = this
+    return Math.min(this.rate.available(now), server === null ? Number.POSITIVE_INFINITY : server.available(now))
   }
 
   /** Milliseconds for which the server's headers hold calls back. */

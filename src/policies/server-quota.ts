@@ -39,6 +39,12 @@ export class ServerQuota {
     return at <= now ? 0 : at - now
   }
 
+  /** How many calls may go at once now, as far as the server has told. */
+  available(now: number): number {
+    if (this.#pausedUntil > now) return 0
+    return Math.min(...this.#quotas.map((quota) => left(quota, now)))
+  }
+
   /** Counts a call that goes. */
   take(now: number): void {
     if (this.#quotas.length === 0) return
@@ -93,6 +99,11 @@ function opensAt({ remaining, resetAt, quota, window }: Quota, now: number, ahea
   if (now >= resetAt) return ahead < quota || quota === 0 || window === 0 ? now : now + windows(ahead, quota) * window
   if (ahead < remaining) return now
   return resetAt + (quota === 0 || window === 0 ? 0 : windows(ahead - remaining, quota) * window)
+}
+
+function left({ remaining, resetAt, quota, window }: Quota, now: number): number {
+  if (now < resetAt) return remaining
+  return quota > 0 && window > 0 ? quota : Number.POSITIVE_INFINITY
 }
 
 function windows(ahead: number, quota: number): number {

@@ -29,6 +29,18 @@ export class SharedRateLimiter extends RateLimiter implements Asker {
     return this.asking === 0 && super.idle
   }
 
+  /** As far as is known here: the limit, until the store has said that it is used up. */
+  override available(now: number): number {
+    return this.waitFor(now) > 0 ? 0 : super.available(now)
+  }
+
+  override adopt(settings: RateLimitSettings, now: number): void {
+    const { limit, window } = this.settings
+    // Of another limit, or another window, the store has said nothing yet.
+    if (settings.limit !== limit || settings.window !== window) this.opensAt = Number.NEGATIVE_INFINITY
+    super.adopt(settings, now)
+  }
+
   override acquire(scope: Scope, now: number): Permit | Waiting | null {
     if (this.link.isDown(now)) return this.acquireWithout(scope, now)
     if (this.waiting > 0 || this.opensAt > now || this.pausedFor(now) > 0) return this.later(scope, now)

@@ -12,7 +12,7 @@
  */
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible'
 import { checkDuration, checkOptions, show } from '../policies/options.ts'
-import type { RateLimitStore } from '../policies/rate-limit-options.ts'
+import { type RateLimitStore, whenDownChoices } from '../policies/rate-limit-options.ts'
 
 /** Options of {@link redisStore}. */
 export interface RedisStoreOptions {
@@ -37,8 +37,6 @@ export interface RedisStoreOptions {
 /** What {@link redisStore} does unless told otherwise. */
 export const redisStoreDefaults = Object.freeze({ prefix: 'roundtripper', whenDown: 'local', timeout: 500 } as const)
 
-const choices: readonly unknown[] = ['local', 'refuse', 'admit']
-
 // Several layers may share a store, each with a limit of its own; who changes limits all the time is not helped.
 const mostLimiters = 32
 
@@ -56,8 +54,8 @@ export function redisStore(client: object, options: RedisStoreOptions = {}): Rat
   }
   const { prefix, whenDown, timeout } = { ...redisStoreDefaults, ...options }
   if (typeof prefix !== 'string') throw new TypeError(`redisStore: prefix must be a string, got ${show(prefix)}`)
-  if (!choices.includes(whenDown)) {
-    throw new TypeError(`redisStore: whenDown must be one of ${choices.join(', ')}, got ${show(whenDown)}`)
+  if (!whenDownChoices.includes(whenDown)) {
+    throw new TypeError(`redisStore: whenDown must be one of ${whenDownChoices.join(', ')}, got ${show(whenDown)}`)
   }
   return new RedisStore(client, prefix, whenDown, checkDuration('redisStore: timeout', timeout))
 }
@@ -83,20 +81,23 @@ class RedisStore implements RateLimitStore {
     let limiter = this.#limiters.get(name)
     if (limiter === undefined) {
       if (this.#limiters.size >= mostLimiters) this.#limiters.clear()
-      const duration = window / 1000
-      limiter = new RateLimiterRedis({
-        storeClient: this.#client,
-        points: limit,
-        duration,
-        // Windows of different lengths are counted apart.
-        keyPrefix: `${this.#prefix}:${duration}`,
-        rejectIfRedisNotReady: this.#wasThere,
-        // The class names of clients are not the same in a bundle: `redis` is told by what only it has.
-        useRedisPackage: 'pTTL' in this.#client,
-      })
+      // Windows of different lengths are counted apart.
+      limiter = this.#newLimiter(limit, window / 1000, `${window / 1000}`)
       this.#limiters.set(name, limiter)
     }
     return limiter
+  }
+
+  #newLimiter(points: number, duration: number, name: string): RateLimiterRedis {
+    return new RateLimiterRedis({
+      storeClient: this.#client,
+      points,
+      duration,
+      keyPrefix: `${this.#prefix}:${name}`,
+      rejectIfRedisNotReady: this.#wasThere,
+      // The class names of clients are not the same in a bundle: `redis` is told by what only it has.
+      useRedisPackage: 'pTTL' in this.#client,
+    })
   }
 
   #isThere(): void {
@@ -119,7 +120,8 @@ class RedisStore implements RateLimitStore {
   }
 
   async check(): Promise<void> {
-    await this.#limiterOf(1, 1000).get('check')
+    // By a count, beside all others: a replica, and a Redis whose memory is full, answer what only reads.
+    await this.#newLimiter(Number.MAX_SAFE_INTEGER, 1, 'check').consume('check')
     this.#isThere()
   }
 }

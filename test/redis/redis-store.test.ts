@@ -188,6 +188,30 @@ describe.skipIf(!hasRedis)('a limit on Redis', () => {
     expect((await waiting).results).toEqual(Array(8).fill('admitted'))
   })
 
+  it('30: a Redis that takes nothing (a replica, by then) is gone, and told of once', async () => {
+    const told = warnings()
+    const one = participant({ limit: 1000 })
+    await one.calls(1)
+    const { client } = one
+    await client.replicaof('127.0.0.1', 1)
+    expect((await one.calls(5)).admitted).toBe(5)
+    // What Redis has turned down: those calls, and each time that it was looked for.
+    const turnedDown = async () => Number(/READONLY:count=(\d+)/.exec(await client.info('errorstats'))?.[1] ?? 0)
+    const first = await turnedDown()
+    while ((await turnedDown()) < first + 2) {
+      expect((await one.calls(1)).results).toEqual(['admitted'])
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    expect(told).toEqual([expect.stringContaining('READONLY')])
+    await client.replicaof('NO', 'ONE')
+    const before = Number(await client.get(`roundtripper:60:${server.origin}`))
+    while (Number(await client.get(`roundtripper:60:${server.origin}`)) === before) {
+      await one.calls(1)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    expect(told).toHaveLength(1)
+  })
+
   it('30: a client that has yet to connect is waited for', async () => {
     const told = warnings()
     expect((await participant().calls(3)).admitted).toBe(3)
