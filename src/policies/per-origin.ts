@@ -19,6 +19,9 @@ export interface Forgettable {
   readonly idle: boolean
 }
 
+// At how many busy values a new one looks, on average, for one to forget; the map outgrows its bound by no more than this part.
+const looks = 64
+
 /**
  * One value per origin, made when first asked for. Bounded, but never at the cost of work in flight: while every value
  * is busy the map grows beyond its bound, and shrinks again as new origins come.
@@ -28,6 +31,8 @@ export class PerOrigin<T extends Forgettable> implements Iterable<[origin: strin
   readonly #maxOrigins: number
   // In order of use, the least recent first.
   readonly #values = new Map<string, T>()
+  // While there are fewer than this, none is looked for that could be forgotten.
+  #lookAt = 0
   // Most programs call one origin many times in a row: for them this is one comparison.
   #lastOrigin: string | null = null
   #lastValue: T | null = null
@@ -73,13 +78,17 @@ export class PerOrigin<T extends Forgettable> implements Iterable<[origin: strin
   }
 
   #makeRoom(): void {
-    let excess = this.#values.size - this.#maxOrigins + 1
-    if (excess <= 0) return
+    const { size } = this.#values
+    let excess = size - this.#maxOrigins + 1
+    if (excess <= 0 || size < this.#lookAt) return
+    this.#lookAt = 0
     for (const [origin, value] of this.#values) {
       if (!value.idle) continue
       this.#values.delete(origin)
       if (--excess === 0) return
     }
+    // All that are left are busy. Of thousands, not every new origin looks at each of them again.
+    this.#lookAt = this.#values.size + 1 + Math.floor(this.#values.size / looks)
   }
 }
 
