@@ -30,8 +30,8 @@ export interface CallOptions {
    */
   readonly attemptTimeout?: number | false
   /**
-   * How much the call matters where not all can be served: `bulkhead()` lets critical calls pass those that wait, and
-   * gives up sheddable ones first; `adaptiveLimit()` refuses sheddable ones first, critical ones last.
+   * How much the call matters where not all can be served: `bulkhead()` and `rateLimit()` let critical calls pass those
+   * that wait, and give up sheddable ones first; `adaptiveLimit()` refuses sheddable ones first, critical ones last.
    * @default 'normal'
    */
   readonly priority?: Priority

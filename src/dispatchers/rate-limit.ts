@@ -40,7 +40,9 @@ function keyOf(key: NonNullable<RateLimitSettings['key']>, scope: CallScope, cal
   try {
     const found: unknown = key(requestOf(call.opts, scope.origin))
     if (typeof found === 'string') return found
-    throw new TypeError(`it gave no string but ${typeof found}`)
+    // One that fails later has nobody else to tell.
+    if (found instanceof Promise) found.catch(() => undefined)
+    throw new TypeError(`it gave no string but ${show(found)}`)
   } catch (error) {
     warnOnce(key, error)
     return scope.origin

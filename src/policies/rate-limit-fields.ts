@@ -31,7 +31,7 @@ function textOf(field: Field): string | undefined {
 // RFC 9651: an item that is a string or a token, and its parameters.
 const itemName = /"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"|([A-Za-z*][\w!#$%&'*+.^`|~:/-]*)/y
 const itemParameter =
-  /[ ]*;[ ]*([a-z*][a-z0-9_.*-]*)(?:=("(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*"|:[A-Za-z0-9+/=]*:|\?[01]|-?\d{1,15}(?:\.\d{1,3})?|[A-Za-z*][\w!#$%&'*+.^`|~:/-]*))?/y
+  /[ ]*;[ ]*([a-z*][a-z0-9_.*-]*)(?:=("(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*"|:[A-Za-z0-9+/=]*:|\?[01]|@?-?\d{1,15}(?:\.\d{1,3})?|%"[\x20\x21\x23-\x7e]*"|[A-Za-z*][\w!#$%&'*+.^`|~:/-]*))?/y
 const comma = /[ \t]*,[ \t]*/y
 const blank = /[ \t]*/y
 

@@ -82,6 +82,7 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
     const { shadow } = this.settings
     this.settings = settings
     this.rate.adopt(settings, now)
+    this.server?.bound(now, settings.maxServerWait)
     if (settings.shadow !== shadow) this.letGo(now)
     if (this.queue.size === 0) return
     this.refuseHopeless(now)

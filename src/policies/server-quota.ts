@@ -9,7 +9,7 @@ interface Quota {
   resetAt: number
   /** What comes at the reset, where the policy says so; 0: unknown, and then nothing holds calls back any more. */
   readonly quota: number
-  readonly window: number
+  window: number
 }
 
 /** Whether a head is worth reading. */
@@ -51,6 +51,15 @@ export class ServerQuota {
     for (const quota of this.#quotas) {
       renew(quota, now)
       if (quota.remaining > 0) quota.remaining--
+    }
+  }
+
+  /** What was told before this counts as far as waits of `maxPause` go. */
+  bound(now: number, maxPause: number): void {
+    this.#pausedUntil = Math.min(this.#pausedUntil, now + maxPause)
+    for (const quota of this.#quotas) {
+      quota.resetAt = Math.min(quota.resetAt, now + maxPause)
+      quota.window = Math.min(quota.window, maxPause)
     }
   }
 

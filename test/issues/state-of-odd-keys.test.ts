@@ -32,6 +32,18 @@ it.each([[Symbol('none')], [Object.create(null)]])(
   },
 )
 
+it('30: a key function that is async fails no call, and not the process', async () => {
+  const emitted = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+  const server = await serve({ protocol: 'h1c' })
+  const layer = rateLimit({ limit: 5, key: (async () => Promise.reject(new Error('later'))) as never })
+  expect(await call(chainTo(server, layer), server.url('/'))).toMatchObject({ status: 200 })
+  // A rejection that nobody handles would fail the run.
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(Object.keys(layer.state())).toEqual([server.origin])
+  expect(emitted).toHaveBeenCalledOnce()
+  emitted.mockRestore()
+})
+
 it('30: an option that is undefined is one that is not given', () => {
   expect(() => rateLimit({ limit: 5, window: undefined as never, queue: undefined as never })).not.toThrow()
 })
