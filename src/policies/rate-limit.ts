@@ -189,8 +189,11 @@ export class RateLimiter implements Permit, TimerEntry, QueueOwner {
 
   /** Milliseconds until the call after `ahead` others may go. */
   protected waitAt(ahead: number, now: number): number {
-    const pause = this.server === null ? 0 : this.server.waitFor(now, ahead)
-    return pause + this.rate.waitFor(now + pause, ahead)
+    const { server } = this
+    if (server === null) return this.rate.waitFor(now, ahead)
+    // Whichever of the two is slower, from the time on at which the server wants the next one.
+    const pause = server.waitFor(now, 0)
+    return Math.max(server.waitFor(now, ahead), pause + this.rate.waitFor(now + pause, ahead))
   }
 
   /** Admits whoever's turn has come. */

@@ -36,7 +36,7 @@ function until(at: number, now: number): number {
 
 /**
  * A bucket of `burst` tokens that fills evenly with `limit` of them a window. In any stretch of t milliseconds it gives out
- * no more than burst + t * limit / window.
+ * no more than burst + t * limit / window, where what waited counts from when it was due.
  *
  * It works by times, not with a counter that is refilled, like the generic cell rate algorithm (ITU-T I.371). With a burst
  * of one it is the leaky bucket.
