@@ -66,6 +66,7 @@ export function bulkhead(options: BulkheadOptions = {}): BulkheadLayer {
   const stage = { ...policy, fuses: true, unreadBodyTimeout: checkUnreadBodyTimeout('bulkhead', unread) }
   const layer = stageLayer({ name: 'bulkhead', stages: [stage] })
   const update = (changes: Partial<PolicyOptions>) => {
+    checkOptions('bulkhead', changes, Object.keys(policyDefaults))
     const next = { ...current, ...changes }
     const settings = checkBulkhead(next)
     current = next

@@ -3,10 +3,11 @@ import {
   type CircuitBreakerOptions,
   type CircuitState,
   checkCircuitBreaker,
+  circuitBreakerOptionNames,
   type ForcedState,
 } from '../policies/circuit-options.ts'
 import { type CircuitBreakerSnapshot, type CircuitSnapshot, checkSnapshot } from '../policies/circuit-snapshot.ts'
-import { show } from '../policies/options.ts'
+import { checkOptions, show } from '../policies/options.ts'
 import { perOrigin } from '../policies/per-origin.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
 import { stageLayer } from './guard.ts'
@@ -82,6 +83,7 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBrea
   const layer = stageLayer({ name: 'circuitBreaker', stages: [{ ...policy, fuses: true }] })
 
   const update = (changes: Partial<CircuitBreakerOptions>) => {
+    checkOptions('circuitBreaker', changes, circuitBreakerOptionNames)
     const next = { ...current, ...changes }
     const settings = checkCircuitBreaker(next)
     current = next

@@ -190,10 +190,15 @@ function optional<T>(value: T | undefined, check: (value: T) => T): T | undefine
   return value === undefined ? undefined : check(value)
 }
 
+/** Names of the options. */
+export const circuitBreakerOptionNames = [
+  ...Object.keys(circuitBreakerDefaults),
+  ...['now', 'random', 'onStateChange', 'onEvent'],
+]
+
 /** Fills in the defaults. Throws a `TypeError` or `RangeError` that names the option, its value and its range. */
 export function checkCircuitBreaker(options: CircuitBreakerOptions = {}): CircuitBreakerSettings {
-  const others = ['now', 'random', 'onStateChange', 'onEvent']
-  checkOptions('circuitBreaker', options, [...Object.keys(circuitBreakerDefaults), ...others])
+  checkOptions('circuitBreaker', options, circuitBreakerOptionNames)
   const defaults = circuitBreakerDefaults
   const { slowCallShare, slowCallDuration, failureShare = defaults.failureShare } = options
   if ((slowCallShare === undefined) !== (slowCallDuration === undefined)) {
