@@ -24,7 +24,7 @@ export interface RateLimitStore {
    * without a limit.
    */
   readonly whenDown: 'local' | 'refuse' | 'admit'
-  /** Milliseconds after which the store counts as not there. */
+  /** Milliseconds after which the store counts as not there; a call's `queueTimeout`, where that is less. */
   readonly timeout: number
 }
 

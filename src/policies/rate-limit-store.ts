@@ -1,6 +1,6 @@
 import { lane, type TimerEntry } from './clock.ts'
 import { show } from './options.ts'
-import type { RateLimitStore } from './rate-limit-options.ts'
+import type { RateLimitSettings, RateLimitStore } from './rate-limit-options.ts'
 
 /** Who asked a store for a call's share. Exactly one of the two is called, later. */
 export interface Asker {
@@ -45,11 +45,11 @@ export class StoreLink {
     return Math.max(1, this.#checkAt - now)
   }
 
-  /** Asks for one call's share. */
-  take(key: string, limit: number, window: number, asker: Asker): void {
+  /** Asks for one call's share. A store that is later than a call may wait is not there for it. */
+  take(key: string, { limit, window, queueTimeout }: RateLimitSettings, asker: Asker): void {
     const askedAt = performance.now()
     new Question(
-      this.store.timeout,
+      Math.min(this.store.timeout, queueTimeout),
       () => this.store.take(key, limit, window),
       (answer) => {
         const isWait = typeof answer === 'number' && answer >= 0 && answer < Number.POSITIVE_INFINITY

@@ -62,8 +62,7 @@ export class SharedRateLimiter extends RateLimiter implements Asker {
 
   private ask(): void {
     this.asking++
-    const { limit, window } = this.settings
-    this.link.take(this.key, limit, window, this)
+    this.link.take(this.key, this.settings, this)
   }
 
   storeAnswered(wait: number): void {

@@ -11,7 +11,7 @@
  * ```
  */
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible'
-import { checkDuration, checkOptions, show } from '../policies/options.ts'
+import { checkDuration, checkOptions, show, withoutUndefined } from '../policies/options.ts'
 import { type RateLimitStore, whenDownChoices } from '../policies/rate-limit-options.ts'
 
 /** Options of {@link redisStore}. */
@@ -28,7 +28,7 @@ export interface RedisStoreOptions {
    */
   readonly whenDown?: 'local' | 'refuse' | 'admit'
   /**
-   * Milliseconds after which Redis counts as not there.
+   * Milliseconds after which Redis counts as not there; a limit's `queueTimeout`, where that is less.
    * @default 500
    */
   readonly timeout?: number
@@ -52,7 +52,7 @@ export function redisStore(client: object, options: RedisStoreOptions = {}): Rat
   if (typeof client !== 'object' || client === null) {
     throw new TypeError(`redisStore: client must be a client of ioredis or redis, got ${show(client)}`)
   }
-  const { prefix, whenDown, timeout } = { ...redisStoreDefaults, ...options }
+  const { prefix, whenDown, timeout } = { ...redisStoreDefaults, ...withoutUndefined(options) }
   if (typeof prefix !== 'string') throw new TypeError(`redisStore: prefix must be a string, got ${show(prefix)}`)
   if (!whenDownChoices.includes(whenDown)) {
     throw new TypeError(`redisStore: whenDown must be one of ${whenDownChoices.join(', ')}, got ${show(whenDown)}`)

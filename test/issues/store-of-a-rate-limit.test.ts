@@ -84,3 +84,16 @@ it('30: another window is asked for at once', async () => {
   await microtasks()
   expect(call.state).toBe('admitted')
 })
+
+it('30: a store that hangs for longer than a call may wait is not there: the call goes without it', async () => {
+  const emitted = warnings()
+  const store = { ...good, timeout: 500, take: () => new Promise<number>(() => {}) }
+  const limit = shared(store, { queueTimeout: 100 })
+  const calls = [ask(limit), ask(limit)]
+  await vi.advanceTimersByTimeAsync(100)
+  expect(calls.map(({ state, at }) => [state, at])).toEqual([
+    ['admitted', 100],
+    ['admitted', 100],
+  ])
+  expect(emitted).toHaveBeenCalledOnce()
+})

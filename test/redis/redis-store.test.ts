@@ -235,6 +235,10 @@ describe.skipIf(!hasRedis)('a limit on Redis', () => {
 describe('redisStore', () => {
   it('has defaults, and refuses what is wrong', () => {
     expect(redisStoreDefaults).toEqual({ prefix: 'roundtripper', whenDown: 'local', timeout: 500 })
+    expect(redisStore({}, { timeout: undefined as never, whenDown: undefined as never })).toMatchObject({
+      whenDown: 'local',
+      timeout: 500,
+    })
     expect(() => redisStore(undefined as never)).toThrow('client must be a client of ioredis or redis, got undefined')
     expect(() => redisStore({}, { whenDown: 'ask' as never })).toThrow(
       'whenDown must be one of local, refuse, admit, got "ask"',
