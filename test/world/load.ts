@@ -6,7 +6,7 @@ import type { VirtualClock } from './clock.ts'
 /** What became of a call: a status, the code of its error, or that its caller would not wait any longer. */
 export type Result = number | string
 
-/** A call that is over. Times are milliseconds of the virtual clock. */
+/** A call that is over, with all tries of its caller. Times are milliseconds of the virtual clock. */
 export interface CallRecord {
   readonly at: number
   readonly took: number
@@ -20,6 +20,12 @@ export interface CallerOptions {
   readonly dispatcher: Dispatcher
   /** Milliseconds after which a caller gives up. */
   readonly patience: number
+  /** How often a caller tries whose calls fail or take too long, the first time included: people who press reload.
+   * @default 1 */
+  readonly tries?: number
+  /** Milliseconds from a failure to the next try.
+   * @default 0 */
+  readonly pause?: number
   /** Makes the options of a call; `number` counts from 1.
    * @default GET / */
   readonly request?: (number: number) => Dispatcher.DispatchOptions
@@ -39,19 +45,29 @@ export function logNormal(random: SeededRandom, median: number, sigma: number): 
   return median * Math.exp(sigma * normal)
 }
 
+/** What somebody wants, until it is there or all tries have failed. */
+interface Visit {
+  readonly at: number
+  readonly done: (() => void) | null
+  triesLeft: number
+}
+
+/** Whether a caller has what it wanted. */
+export function isGood(result: Result): boolean {
+  return typeof result === 'number' && result < 400
+}
+
 class Caller implements Dispatcher.DispatchHandler {
   private readonly load: Load
-  private readonly at: number
-  private readonly done: (() => void) | null
+  private readonly visit: Visit
   private readonly patience: NodeJS.Timeout
   private controller: Dispatcher.DispatchController | null = null
   private status = 0
   private over = false
 
-  constructor(load: Load, done: (() => void) | null) {
+  constructor(load: Load, visit: Visit) {
     this.load = load
-    this.done = done
-    this.at = load.clock.now
+    this.visit = visit
     this.patience = load.clock.after(load.patience, () => this.giveUp())
   }
 
@@ -82,8 +98,7 @@ class Caller implements Dispatcher.DispatchHandler {
     if (this.over) return
     this.over = true
     this.patience.close()
-    this.load.record({ at: this.at, took: this.load.clock.now - this.at, result })
-    this.done?.()
+    this.load.tried(this.visit, result)
   }
 }
 
@@ -95,6 +110,9 @@ class Load {
   protected readonly random: SeededRandom
   private readonly dispatcher: Dispatcher
   private readonly request: (number: number) => Dispatcher.DispatchOptions
+  private readonly tries: number
+  private readonly pause: number
+  private visits = 0
   private calls = 0
 
   constructor(options: CallerOptions) {
@@ -102,20 +120,33 @@ class Load {
     this.patience = options.patience
     this.random = options.random
     this.dispatcher = options.dispatcher
+    this.tries = options.tries ?? 1
+    this.pause = options.pause ?? 0
     this.request = options.request ?? (() => ({ origin, path: '/', method: 'GET' }))
   }
 
-  record(call: CallRecord): void {
-    this.records.push(call)
+  /** A call of a visit is over. */
+  tried(visit: Visit, result: Result): void {
+    const { now } = this.clock
+    if (isGood(result) || --visit.triesLeft === 0) {
+      this.records.push({ at: visit.at, took: now - visit.at, result })
+      visit.done?.()
+    } else if (this.pause === 0) this.try(visit)
+    else this.clock.after(this.pause, () => this.try(visit))
   }
 
-  /** Calls that are not over yet. */
+  /** Calls that are not over yet, with all their tries. */
   get open(): number {
-    return this.calls - this.records.length
+    return this.visits - this.records.length
   }
 
   protected call(done: (() => void) | null): void {
-    this.dispatcher.dispatch(this.request(++this.calls), new Caller(this, done))
+    this.visits++
+    this.try({ at: this.clock.now, done, triesLeft: this.tries })
+  }
+
+  private try(visit: Visit): void {
+    this.dispatcher.dispatch(this.request(++this.calls), new Caller(this, visit))
   }
 }
 

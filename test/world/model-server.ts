@@ -151,9 +151,11 @@ export class ModelServer extends Dispatcher {
   serviceTime: () => number
   /** `null`: it works. */
   outage: Outage | null = null
+  /** Draws whether a piece of work fails, and its answer is 500; `null`: none does. */
+  failing: (() => boolean) | null = null
   /** Requests under work. */
   working = 0
-  /** Requests that have come to it, and those of them that it has answered with 200. */
+  /** Requests that have come to it, and those of them whose work a caller has waited for. */
   arrived = 0
   served = 0
   /** Answers for callers that had gone, and requests turned away from a full queue. */
@@ -226,7 +228,7 @@ export class ModelServer extends Dispatcher {
       this.wasted++
     } else {
       this.served++
-      this.answer(request, 200)
+      this.answer(request, this.failing?.() === true ? 500 : 200)
     }
     this.working--
     this.next()

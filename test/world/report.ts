@@ -1,4 +1,4 @@
-import type { CallRecord } from './load.ts'
+import { type CallRecord, isGood } from './load.ts'
 
 /** What the calls of one stretch of time came to. */
 export interface Report {
@@ -13,10 +13,6 @@ export interface Report {
   readonly results: ReadonlyMap<number | string, number>
 }
 
-function isGood({ result }: CallRecord): boolean {
-  return typeof result === 'number' && result < 400
-}
-
 /** The value below which a share of the sorted values lie; `NaN` of none. */
 export function quantile(sorted: readonly number[] | Float64Array, share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
@@ -27,7 +23,10 @@ export function report(records: readonly CallRecord[], from: number, to: number)
   const inside = records.filter(({ at }) => at >= from && at < to)
   const results = new Map<number | string, number>()
   for (const { result } of inside) results.set(result, (results.get(result) ?? 0) + 1)
-  const took = Float64Array.from(inside.filter(isGood), (call) => call.took).sort()
+  const took = Float64Array.from(
+    inside.filter(({ result }) => isGood(result)),
+    (call) => call.took,
+  ).sort()
   return {
     calls: inside.length,
     goodput: (1000 * took.length) / (to - from),

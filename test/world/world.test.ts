@@ -2,6 +2,7 @@ import { bulkhead, compose, retry, standard } from 'roundtripper'
 import { seededRandom } from 'roundtripper/testing'
 import type { Dispatcher } from 'undici'
 import { describe, expect, it } from 'vitest'
+import { ModelService } from './model-service.ts'
 import { ClosedLoop, exponential, inWorld, ModelServer, OpenLoop, report, VirtualClock } from './world.ts'
 
 const constant = (milliseconds: number) => () => milliseconds
@@ -191,6 +192,76 @@ describe('the modelled server', () => {
       load.stop()
       await clock.run(200)
       expect([...report(load.records, 0, clock.now).results.keys()]).toEqual([result])
+    })
+  })
+})
+
+describe('callers', () => {
+  it('try again after a pause, and what they tell is of all tries', async () => {
+    await inWorld(async (clock) => {
+      const server = new ModelServer({ clock, workers: 10, serviceTime: constant(9), roundTrip: 1 })
+      const load = new ClosedLoop({
+        clock,
+        random: seededRandom(7),
+        dispatcher: server,
+        patience: 100,
+        users: 1,
+        think: 1e-9,
+        tries: 3,
+        pause: 50,
+      })
+      server.outage = 'refuse'
+      await clock.run(40)
+      server.outage = 'hang'
+      await clock.run(100)
+      server.outage = null
+      load.stop()
+      await clock.run(200)
+      // Refused at 1, given up at 51 + 100, answered 50 later.
+      expect(load.open).toBe(0)
+      expect(load.records.map(({ took, result }) => [Math.round(took), result])).toEqual([[211, 200]])
+    })
+  })
+})
+
+describe('the modelled service', () => {
+  it('is full of calls that do not end, whether or not their callers wait for them', async () => {
+    await inWorld(async (clock) => {
+      const server = new ModelServer({ clock, workers: 10, serviceTime: constant(10), roundTrip: 0 })
+      const service = new ModelService({ workers: 1, queue: 1, calls: server })
+      server.outage = 'hang'
+      const [working, waiting, last, next] = [told(), told(), told(), told()]
+      for (const { handler } of [working, waiting, last]) service.dispatch(get, handler)
+      await clock.run(1)
+      expect(last.story).toEqual(['start', 'head 503', 'end'])
+      working.abort()
+      expect(working.story).toEqual(['start', 'enough'])
+      server.outage = null
+      await clock.run(1_000)
+      expect(waiting.story).toEqual(['start'])
+      service.dispatch(get, next.handler)
+      expect(next.story).toEqual(['start', 'head 503', 'end'])
+    })
+  })
+
+  it('goes on with those that still wait, and a call that fails is its bad gateway', async () => {
+    await inWorld(async (clock) => {
+      const server = new ModelServer({ clock, workers: 10, serviceTime: constant(10), roundTrip: 0 })
+      const service = new ModelService({ workers: 1, queue: 5, calls: server })
+      const [one, gone, two] = [told(), told(), told()]
+      for (const { handler } of [one, gone, two]) service.dispatch(get, handler)
+      await clock.run(5)
+      gone.abort()
+      await clock.run(5)
+      server.outage = 'refuse'
+      await clock.run(50)
+      expect(one.story).toEqual(['start', 'head 200', 'end'])
+      expect(two.story).toEqual(['start', 'head 200', 'end'])
+      expect(server.arrived).toBe(2)
+      const failed = told()
+      service.dispatch(get, failed.handler)
+      await clock.run(50)
+      expect(failed.story).toEqual(['start', 'head 502', 'end'])
     })
   })
 })
