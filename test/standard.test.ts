@@ -1,14 +1,17 @@
 import {
+  ConcurrencyLimitedError,
   compose,
   createAgent,
   DeadlineExceededError,
+  RateLimitedError,
+  type StandardOptions,
   standard,
   standardDefaults,
   standardHedging,
   standardHedgingDefaults,
 } from 'roundtripper'
 import { gate, startServer } from 'roundtripper/testing'
-import { request } from 'undici'
+import { type Dispatcher, request } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { errorOf, stopClock } from './dispatchers/retry-servers.ts'
 
@@ -72,4 +75,34 @@ it('31: standardHedging() has hedge() where standard() has retry(), and the same
   expect(names(standardHedging({ hedge: false, tracing: false }))).not.toContain('hedge')
   expect(() => standardHedging({ retry: {} } as never)).toThrow('standardHedging: unknown option "retry"')
   expect(() => standardHedging({ hedge: { delay: 0 } })).toThrow('delay must be a number from 1')
+})
+
+it.each([standard, standardHedging])('%o has limits where they are asked for, each at its place', (make) => {
+  const names = (options: StandardOptions) => make(options).map(({ name }) => name)
+  const [without, limited] = [names({}), names({ rateLimit: { limit: 1 }, adaptiveLimit: {} })]
+  expect(without).not.toContain('rateLimit')
+  expect(without).not.toContain('adaptiveLimit')
+  expect(limited[limited.indexOf('rateLimit') - 1]).toBe('deadline')
+  expect(limited[limited.indexOf('adaptiveLimit') - 1]).toBe('bulkhead')
+  expect(limited.filter((name) => name !== 'rateLimit' && name !== 'adaptiveLimit')).toEqual(without)
+  expect(names({ rateLimit: false, adaptiveLimit: false })).toEqual(without)
+  expect(() => make({ rateLimit: {} as never })).toThrow('limit')
+  expect(() => make({ adaptiveLimit: { minLimit: 0 } })).toThrow('minLimit')
+})
+
+it.each(['h1', 'h2'] as const)('refuses over %s beyond the limits that were asked for', async (protocol) => {
+  const held = gate()
+  const { server, agent } = await serve({ protocol, respond: { '/held': { hold: held.promise }, '*': 200 } })
+  const limited = compose(agent, standard({ adaptiveLimit: { initialLimit: 1 } }))
+  const rated = compose(agent, standard({ rateLimit: { limit: 1, window: 60_000, queue: 0 } }))
+  const call = (dispatcher: Dispatcher, path: string) => request(server.url(path), { dispatcher })
+
+  const first = call(limited, '/held')
+  await server.until(() => server.count('/held') === 1)
+  expect(await errorOf(call(limited, '/x'))).toBeInstanceOf(ConcurrencyLimitedError)
+  held.open()
+  await (await first).body.dump()
+  await (await call(rated, '/x')).body.dump()
+  expect(await errorOf(call(rated, '/x'))).toBeInstanceOf(RateLimitedError)
+  expect(server.count('/x')).toBe(1)
 })

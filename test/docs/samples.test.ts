@@ -220,6 +220,21 @@ it('standard: takes options for each part', async () => {
   expect(records).toMatchObject([{ attempts: 2, status: 200 }])
 })
 
+it('standard: has limits where they are asked for', async () => {
+  const { origin } = await serve({ body: 'Ada' })
+  // #region standard-limits
+  const api = compose(
+    createAgent(),
+    standard({
+      rateLimit: { limit: 100, window: 60_000 }, // what the server's side allows
+      adaptiveLimit: { initialLimit: 50 }, // what it can take
+    }),
+  )
+  // #endregion
+  const { body } = await request(origin, { dispatcher: destroyed(api) })
+  expect(await body.text()).toBe('Ada')
+})
+
 it('guard: makes a layer of a policy', async () => {
   const { origin } = await serve({ body: 'Ada' })
   // #region guard
