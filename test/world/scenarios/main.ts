@@ -6,18 +6,21 @@ import { root } from '../../house/files.ts'
 import { scenarios } from './all.ts'
 import { costs } from './costs.ts'
 import { playAll, plotFile, scenariosPage, seed, shown, table, withFigures } from './page.ts'
-import { best, limited, type Played, ready } from './scenario.ts'
+import { bare, best, limited, type Played, ready } from './scenario.ts'
 
 // Those that the table of ratios is of, besides the page's own.
 const otherSeeds = [2, 3]
+const shownRatios = [bare, ready, limited, best]
 
-function goodputOf(played: readonly Played[], name: string): number {
-  return (played.find(({ variant }) => variant === name) as Played).whole.goodput
+function find(played: readonly Played[], name: string): Played {
+  return played.find(({ variant }) => variant === name) as Played
 }
 
-/** Of the seeds the least ratio to bare. */
-function least(runs: readonly (readonly Played[])[], name: string): string {
-  return Math.min(...runs.map((run) => goodputOf(run, name) / goodputOf(run, 'bare'))).toFixed(2)
+/** The least ratio of goodput to bare, and for each seed when it was back. */
+function summed(runs: readonly (readonly Played[])[], name: string): string {
+  const ratios = runs.map((run) => find(run, name).whole.goodput / find(run, bare.name).whole.goodput)
+  const back = runs.map((run) => find(run, name).recovery ?? 'never')
+  return `${Math.min(...ratios).toFixed(2)} (${back.join(', ')})`
 }
 
 let page = readFileSync(join(root, scenariosPage), 'utf8')
@@ -32,11 +35,11 @@ for (const scenario of scenarios) {
   writeFileSync(file, svg)
   const runs = [played]
   for (const other of otherSeeds) runs.push(await playAll(scenario, other))
-  const cells = [ready, limited, best].map(({ name }) => least(runs, name))
+  const cells = shownRatios.map(({ name }) => summed(runs, name))
   ratios.push(`| ${scenario.title} | ${cells.join(' | ')} |`)
 }
-const head = `| goodput, in that of bare | ${[ready, limited, best].map(({ name }) => name).join(' | ')} |`
-page = withFigures(page, 'ratios', [head, '|---|---|---|---|', ...ratios].join('\n'))
+const head = `| scenario | ${shownRatios.map(({ name }) => name).join(' | ')} |`
+page = withFigures(page, 'ratios', [head, '|---|---|---|---|---|', ...ratios].join('\n'))
 console.log(`${head}\n${ratios.join('\n')}`)
 page = withFigures(page, 'costs', await costs(seed))
 writeFileSync(join(root, scenariosPage), page)

@@ -53,13 +53,13 @@ export const limited: Variant = {
 const fitting: StandardOptions = {
   deadline: 1_000, // what callers wait
   attemptTimeout: 900, // and not a third of it: see below
-  adaptiveLimit: {},
+  adaptiveLimit: { minLimit: 20 }, // what the server bears on a bad day
   circuitBreaker: { openFor: 1_000, openForFactor: 2, openForMax: 5_000, openForJitter: 0.2 },
   retry: { budget: { share: 0.3 }, backoff: { initialDelay: 25 } },
 }
 // #endregion
 
-/** One chain for all four, of somebody who knows what callers wait, and what the server has left. */
+/** One chain for all four, of somebody who knows what callers wait, and what the server has left and can bear. */
 export const best: Variant = { name: 'best chain', layers: (random) => standardWith(random, fitting) }
 
 /** What became of a scenario with one chain. */

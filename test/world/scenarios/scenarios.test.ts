@@ -10,7 +10,7 @@ import { bare, best, limited, type Played, playWith, ready } from './scenario.ts
 const margins: Readonly<Record<string, number>> = {
   'retry-storm': 1.02,
   'slow-dependency': 1.5,
-  'thundering-herd': 1.3,
+  'thundering-herd': 2,
   'metastable-overload': 2,
 }
 
