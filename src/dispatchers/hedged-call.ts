@@ -37,6 +37,8 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
   private readonly known: HedgeOrigin
   /** Attempts sent. */
   private launched = 0
+  /** How many may be sent on top of the first. */
+  private most = 0
   /** Those whose head, or failure, has not come. */
   private undecided = 0
   /** What the caller gets if nothing better comes. */
@@ -79,6 +81,7 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
     const { exchange } = this.scope
     const { method, upgrade } = this.opts
     if (policy.maxHedges === 0 || upgrade || method === 'CONNECT') return this.launch()
+    this.most = policy.maxHedges
     exchange.hedges = Math.max(exchange.hedges, policy.maxHedges)
     this.recordBody(replayLimit)
     this.mayHedge = policy.methods.has(method) || this.idempotent
@@ -127,14 +130,14 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
   private launchAnother(): void {
     this.known.hedged++
     this.scope.note('hedge.sent', this.launched)
-    if (this.launched === this.hedging.policy.maxHedges) this.mayHedge = false
+    if (this.launched === this.most) this.mayHedge = false
     this.launch()
   }
 
   private mayLaunch(): boolean {
     const { policy, budget } = this.hedging
     const { exchange } = this.scope
-    if (this.aborted || this.asked || this.launched > policy.maxHedges || this.remaining <= 0) return false
+    if (this.aborted || this.asked || this.launched > this.most || this.remaining <= 0) return false
     if (refusalToRepeat(this, policy.methods) !== null) return false
     if (!exchange.mayRepeat) return this.refuse('exhausted')
     if (budget === null || budget.withdraw(this.scope, exchange.now())) return true
@@ -203,7 +206,7 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
     const usable = isUsable(outcome)
     if (usable && outcome.headMs !== undefined) this.known.add(outcome.headMs, now)
     // It would have taken longer still.
-    else if (outcome.kind === 'timeout') this.known.add(now - attempt.handedOnAt, now)
+    else if (outcome.kind === 'timeout' && attempt.handedOnAt > 0) this.known.add(now - attempt.handedOnAt, now)
     if (budget === null || attempt.forked) return
     if (usable) budget.record(attempt, false)
     else if (attempt.sent && (mayEverHelp(outcome) || asksForTime(outcome))) budget.record(attempt, true)
