@@ -219,6 +219,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** The same in place of what an `attemptTimeout()` says. */
   readonly ownAttemptTimeout: CallOptions['attemptTimeout'] = undefined
   attempts = 0
+  /** Those of them that were another call's, in whose place this one is. */
+  attemptsBefore = 0
   /** What retry() alone, and hedge() alone, would send on top of the first attempt. */
   retries = 0
   hedges = 0
@@ -281,7 +283,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** Whether one more may be sent: retry and hedge together send no more than what each of them would add alone. */
   get mayRepeat(): boolean {
     const { retries, hedges } = this
-    return retries === 0 || hedges === 0 || this.attempts + this.backingOff < 1 + retries + hedges
+    if (retries === 0 || hedges === 0) return true
+    return this.attempts - this.attemptsBefore + this.backingOff < 1 + retries + hedges
   }
 
   /** Goes on with the call where something held it up: in the caller's async context, not in that of whoever woke it. */

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { lane, type TimerEntry } from '../policies/clock.ts'
+import { show } from '../policies/options.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import { type RetryRequest, refusalToRepeat } from '../policies/retry.ts'
 import type { Attempt } from './attempt.ts'
@@ -62,6 +63,10 @@ class FallbackAttempt extends HoldingAttempt {
 /** Milliseconds for which what is left of an unwanted answer is read. */
 const drainFor = 1000
 
+function notWanted(): Error {
+  return new Error('the answer is not wanted')
+}
+
 /** Ends an answer that does not come to its own end soon. */
 class Drain implements TimerEntry {
   timerAt = 0
@@ -75,8 +80,15 @@ class Drain implements TimerEntry {
   }
 
   onTimer(): void {
-    this.attempt.lose(new Error('the answer is not wanted'))
+    this.attempt.lose(notWanted())
   }
+}
+
+// A function of the user's may throw whatever it likes.
+function nameOf(error: unknown): string {
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
+  if (typeof code === 'string') return code
+  return typeof name === 'string' ? name : show(error)
 }
 
 /** One call, and what takes the place of its answer where that is none. */
@@ -151,7 +163,8 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
     const { on } = this.falling
     if (on === undefined) return byDefault
     try {
-      return this.scope.exchange.context.runInAsyncScope(on, undefined, outcome) ?? byDefault
+      const verdict: unknown = this.scope.exchange.context.runInAsyncScope(on, undefined, outcome)
+      return typeof verdict === 'boolean' ? verdict : byDefault
     } catch {
       return byDefault
     }
@@ -200,10 +213,7 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
     if (this.committed || this.ended || this.aborted) return
     const original = this.original as FallbackAttempt
     this.note(kind)
-    if (!original.over) {
-      original.held = null
-      new Drain(original)
-    }
+    this.letGo(original)
     this.commit(original)
     this.scope.protocol = undefined
     if (this.context === null) this.start({})
@@ -213,14 +223,24 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
     made.giveTo(this)
   }
 
+  // Something else is the answer.
+  private letGo(original: FallbackAttempt): void {
+    if (original.over) return
+    if (original.isFull) {
+      original.lose(notWanted())
+      return
+    }
+    original.held = null
+    new Drain(original)
+  }
+
   // Nothing took its place: the caller gets what there was.
   private giveOriginal(error: unknown): void {
     if (this.committed || this.ended || this.aborted) return
     const original = this.original as FallbackAttempt
     this.falling.tally.failed(this.scope.origin)
     if (error !== undefined) {
-      const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown }
-      this.scope.note('fallback.error', `${code ?? name ?? error}`)
+      this.scope.note('fallback.error', nameOf(error))
     }
     this.commit(original)
     if (original.held === null) this.onResponseError(original.inner, original.outcome?.error as Error)
@@ -249,6 +269,7 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
     elsewhere.previousTrace = exchange.previousTrace
     elsewhere.classify = exchange.classify
     elsewhere.attempts = exchange.attempts
+    elsewhere.attemptsBefore = exchange.attempts
     elsewhere.deadlineAt = this.deadlineAt
     this.elsewhere = elsewhere
     const attempt = new FallbackAttempt(this, elsewhere, elsewhere)
@@ -264,17 +285,15 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
   }
 
   private acceptsElsewhere({ error, status }: Outcome): boolean {
-    if (status === undefined) {
+    this.countElsewhere()
+    // A foreign layer may have made an error of a response.
+    if (status === undefined || error !== undefined) {
       this.current?.finish()
       this.giveOriginal(error)
       return false
     }
     this.note('upstream')
-    const original = this.original as FallbackAttempt
-    if (!original.over) {
-      original.held = null
-      new Drain(original)
-    }
+    this.letGo(this.original as FallbackAttempt)
     return true
   }
 
@@ -282,12 +301,16 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
     super.commit(attempt)
     const { elsewhere } = this
     if (elsewhere === null || attempt.exchange !== elsewhere) return
-    this.scope.exchange.attempts = elsewhere.attempts
     if (attempt.outcome?.headers !== undefined) markFallback(attempt.outcome.headers)
+  }
+
+  private countElsewhere(): void {
+    if (this.elsewhere !== null) this.scope.exchange.attempts = this.elsewhere.attempts
   }
 
   override stop(reason: Error): void {
     const { original } = this
+    this.countElsewhere()
     super.stop(reason)
     if (this.aborted && !this.committed) original?.lose(reason)
   }

@@ -308,8 +308,11 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     if (status < 200 && this.headSeen) return
     if (status >= 200 && !this.ended && !this.settled) {
       this.headSeen = true
-      // Held back before there was anything to hold back.
-      if (this.paused) this.pause()
+      // Held back before there was anything to hold back, and maybe by another controller.
+      if (this.paused) {
+        this.inner = controller
+        this.pause()
+      }
       const outcome = this.scope.judgeHead(status, headers)
       this.tellHead(outcome)
       // No body will follow: whatever was held is free before the consumer hears of the head.

@@ -83,6 +83,8 @@ export class HeldAnswer extends RawParts implements Dispatcher.DispatchControlle
     handler.onResponseStart?.(this, this.status, this.headers, this.message)
     this.giving = false
     this.give()
+    // Whoever kept it may have held the rest of it back.
+    if (!this.paused && !this.aborted && !this.isWhole) this.inner?.resume()
   }
 
   private give(): void {

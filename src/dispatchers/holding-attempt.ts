@@ -14,6 +14,11 @@ export abstract class HoldingAttempt extends Attempt {
   decided = false
   private lost = false
 
+  /** As much of it is kept as will be. */
+  get isFull(): boolean {
+    return this.held !== null && this.held.bytes > heldLimit
+  }
+
   /** Whether a head is one to hold back. */
   protected abstract isHeld(status: number, headers: IncomingHttpHeaders): boolean
 
@@ -60,7 +65,7 @@ export abstract class HoldingAttempt extends Attempt {
     if (held === null) super.onResponseData(controller, chunk)
     else if (!this.over) {
       held.data(chunk)
-      if (this.discarded && held.bytes > heldLimit) this.heldTooMuch()
+      if (this.discarded && this.isFull) this.heldTooMuch()
     }
   }
 
