@@ -237,8 +237,10 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** The tracing layer's own record of the attempt before. */
   previousTrace: object | null = null
   done = false
-  /** The retry budget that has counted this call. */
+  /** The retry budget that has counted this call first. */
   budget: RetryBudget | null = null
+  /** Others that did, and where a redirect has sent it: a budget and an origin, in turns. */
+  private otherBudgets: unknown[] | null = null
   /** Callbacks of a connection run in the context of whoever opened it; what is the caller's runs in this one. */
   readonly context: AsyncResource
   /**
@@ -302,11 +304,18 @@ export class Exchange extends CallScope implements ExchangeScope {
     return this.runningAt === 0 ? performance.now() : this.runningAt
   }
 
-  /** Counts the call in a retry budget, unless another layer that shares it has done so. */
-  countIn(budget: RetryBudget): void {
-    if (this.budget === budget) return
-    this.budget = budget
-    budget.deposit(this, this.now())
+  /** Counts the call in a retry budget, once for each origin it goes to, unless a layer that shares it has done so. */
+  countIn(budget: RetryBudget, scope: CallScope): void {
+    const { origin } = scope
+    if (this.budget === budget && origin === this.origin) return
+    if (this.budget === null && origin === this.origin) this.budget = budget
+    else {
+      this.otherBudgets ??= []
+      const known = this.otherBudgets
+      for (let at = 0; at < known.length; at += 2) if (known[at] === budget && known[at + 1] === origin) return
+      known.push(budget, origin)
+    }
+    budget.deposit(scope, this.now())
   }
 
   /** Notes an error that comes from the caller: from the request body, or thrown by the consumer of the response. */

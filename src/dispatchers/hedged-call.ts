@@ -247,7 +247,7 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
       controller.abort(this.reason ?? new Error('the call is over'))
       return
     }
-    if (budget !== null) this.scope.exchange.countIn(budget)
+    if (budget !== null) this.scope.exchange.countIn(budget, this.scope)
     if (this.context === null) this.start(context ?? {})
     else if (context !== null && context !== this.context) Object.assign(this.context, context)
   }

@@ -81,7 +81,7 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
   // Told when an attempt is admitted or begins to wait. A call that is refused at once is no load, and allows no retries.
   override onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
     const { budget } = this.repeat
-    if (budget !== null) this.scope.exchange.countIn(budget)
+    if (budget !== null) this.scope.exchange.countIn(budget, this.scope)
     super.onRequestStart(controller, context)
   }
 
