@@ -2,7 +2,9 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, errors, interceptors } from 'undici'
 import { checkOptions } from '../policies/options.ts'
 import { layerOf } from './chain-part.ts'
-import { kScope, type ScopedOptions } from './exchange.ts'
+import { markOverEdge } from './edge.ts'
+import { kScope, type ScopedOptions, scopeOf } from './exchange.ts'
+import { guardDispatch } from './guard.ts'
 import { RawParts } from './raw-parts.ts'
 import type { Layer } from './relay.ts'
 
@@ -36,6 +38,7 @@ class Shared {
   over = false
   private callers = 0
   private holding = 0
+  private isHeld = false
 
   enter(): void {
     this.callers++
@@ -58,12 +61,21 @@ class Shared {
 
   goOn(): void {
     this.holding--
-    if (!this.over) this.controller?.resume()
+    this.release()
+  }
+
+  /** Where all held it back until now, and one does not any more, or has come, it goes on. */
+  release(): void {
+    if (!this.isHeld || this.over || this.holding === this.callers) return
+    this.isHeld = false
+    this.controller?.resume()
   }
 
   // Only where nobody reads: one that is slow must not make the others wait.
   private holdBack(): void {
-    if (this.holding === this.callers && !this.over) this.controller?.pause()
+    if (this.holding < this.callers || this.over) return
+    this.isHeld = true
+    this.controller?.pause()
   }
 }
 
@@ -114,9 +126,9 @@ class SharedHandler implements Dispatcher.DispatchHandler {
     this.all.onResponseEnd?.(controller, trailers)
   }
 
-  onResponseError(controller: Dispatcher.DispatchController, error: Error): void {
+  onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
     this.shared.over = true
-    this.all.onResponseError?.(controller, error)
+    this.all.onResponseError?.(controller as Dispatcher.DispatchController, error)
   }
 }
 
@@ -164,6 +176,11 @@ class Sharer extends RawParts implements Dispatcher.DispatchHandler, Dispatcher.
     this.inner?.abort(reason)
   }
 
+  /** What was held back until it came goes on, now that undici knows of it. */
+  joined(): void {
+    if (!this.isOver) this.shared?.release()
+  }
+
   private end(): void {
     if (this.isOver) return
     this.isOver = true
@@ -201,11 +218,20 @@ class Sharer extends RawParts implements Dispatcher.DispatchHandler, Dispatcher.
   }
 }
 
-/** The request of nobody in particular: a call of its own, which outlives the one that happened to be first. */
-function forAll(opts: Dispatcher.DispatchOptions): Dispatcher.DispatchOptions {
-  const copy: ScopedOptions = { ...opts }
-  delete copy[kScope]
-  return copy
+/**
+ * The request of nobody in particular: a call of its own, which outlives the one that happened to be first, and what that
+ * one's caller said of it.
+ */
+function forAll(opts: ScopedOptions): ScopedOptions {
+  const { resilience, ...request } = opts
+  delete request[kScope]
+  const urlTemplate = resilience?.urlTemplate
+  return urlTemplate === undefined ? request : { ...request, resilience: { urlTemplate } }
+}
+
+interface Begun {
+  readonly opts: Dispatcher.DispatchOptions
+  readonly handler: Dispatcher.DispatchHandler
 }
 
 /**
@@ -223,19 +249,40 @@ export function deduplicate(options: DeduplicateOptions = {}): Layer {
   checkOptions('deduplicate', options, ['methods', 'skipHeaderNames', 'excludeHeaderNames', 'maxBufferSize'])
   const interceptor = interceptors.deduplicate(options as Parameters<typeof interceptors.deduplicate>[0])
   return layerOf({ name: 'deduplicate' }, (dispatch) => {
+    // A request that undici has just found to be the first of its kind. It is sent when its first caller shares it: an
+    // answer may come before dispatch() returns.
+    let begun: Begun | null = null
     const shared = interceptor((opts, handler) => {
-      if (!(handler instanceof Lead)) {
-        return dispatch(opts, handler instanceof Sharer ? handler : new SharedHandler(handler))
-      }
-      handler.passed = true
+      if (handler instanceof Sharer) return dispatch(opts, handler)
+      if (handler instanceof Lead) handler.passed = true
+      else begun = { opts, handler }
       return true
     })
-    return (opts, handler) => {
+    const share = (opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean => {
+      // undici does not look at bodies.
+      if (opts.body !== null && opts.body !== undefined) return dispatch(opts, handler)
       const request = forAll(opts)
       const lead = new Lead()
+      begun = null
       shared(request, lead)
+      const first = begun as Begun | null
       if (lead.passed) return dispatch(opts, handler)
-      return shared(request, new Sharer(handler))
+      const sharer = new Sharer(handler)
+      const accepted = shared(request, sharer)
+      if (first === null) {
+        sharer.joined()
+        return accepted
+      }
+      const all = new SharedHandler(first.handler)
+      try {
+        return dispatch(first.opts, all)
+      } catch (error) {
+        all.onResponseError(null, error as Error)
+        return true
+      }
     }
+    // Alone in an agent's compose() it is the outermost layer of the kit too, and what is the caller's holds above it.
+    const alone = guardDispatch([], markOverEdge(share), null, 'deduplicate')
+    return (opts, handler) => (scopeOf(opts) === null ? alone(opts, handler) : share(opts, handler))
   })
 }

@@ -1,5 +1,5 @@
 // undici's own interceptors, as neighbours of the kit's layers.
-import type { Layer } from 'roundtripper'
+import { deduplicate, type Layer } from 'roundtripper'
 import { interceptors } from 'undici'
 import type { Scenario } from './scenarios.ts'
 
@@ -28,6 +28,13 @@ function deduplicated(scenario: Scenario): Scenario | null {
   if (scenario.on?.requestSent !== undefined || scenario.on?.bodySent !== undefined) return null
   const { check: _check, ...rest } = scenario
   return rest
+}
+
+// Nobody is told that what several share was sent; all else comes to each, raw headers included.
+function sharedBy(scenario: Scenario): Scenario | null {
+  if (scenario.on?.requestSent !== undefined) return null
+  const { check, ...rest } = scenario
+  return check === undefined || scenario.name === '200 with a body' ? rest : scenario
 }
 
 export const foreigners: readonly Foreign[] = [
@@ -67,6 +74,8 @@ export const foreigners: readonly Foreign[] = [
         : scenario,
   },
   { name: 'deduplicate', make: () => interceptors.deduplicate(), adapt: deduplicated },
+  // The kit's form of it: a layer between two of the kit, too.
+  { name: 'deduplicate, as the kit has it', make: () => deduplicate(), adapt: sharedBy },
 ]
 
 /** For layers beneath a foreign one, which are not told all that the consumer does. */

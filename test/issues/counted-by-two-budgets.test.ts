@@ -40,11 +40,11 @@ it('9, 22: a redirect counts where it goes, too', async () => {
 
 it('22: what a call adds to a share does not grow with its attempts', async () => {
   const server = await serve({ protocol: 'h1c', respond: 503 })
-  const budgets = [0.5, 0.5].map((share) => retryBudget({ share, minPerSecond: 0 }))
+  const half = () => retryBudget({ share: 0.5, minPerSecond: 0 })
   const chain = chainTo(
     server,
-    retry({ ...quick, maxAttempts: 9, budget: budgets[0] }),
-    hedge({ budget: budgets[1], maxHedges: 9 }),
+    retry({ ...quick, maxAttempts: 9, budget: half() }),
+    hedge({ budget: half(), maxHedges: 9 }),
   )
   for (let count = 0; count < 20; count++) await call(chain, server.url('/'))
   // Half of twenty calls each.
