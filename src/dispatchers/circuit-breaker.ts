@@ -53,9 +53,14 @@ export interface CircuitBreakerLayer extends ControlledLayer<CircuitBreakerOptio
 
 const orders: readonly unknown[] = ['open', 'closed', 'disabled', null]
 
+function parseOrigin(origin: string): string | null {
+  const parsed = URL.parse(origin)?.origin
+  return parsed === undefined || parsed === 'null' ? null : parsed
+}
+
 function checkOrigin(origin: string | URL): string {
-  const parsed = URL.parse(String(origin))?.origin
-  if (parsed === undefined || parsed === 'null') {
+  const parsed = parseOrigin(String(origin))
+  if (parsed === null) {
     throw new TypeError(`circuitBreaker: origin must be a URL such as https://api.example.com, got ${show(origin)}`)
   }
   return parsed
@@ -71,11 +76,12 @@ function checkOrigin(origin: string | URL): string {
  * @throws RangeError, TypeError for options that are out of range.
  */
 export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBreakerLayer {
-  checkCircuitBreaker(options)
+  let settings = checkCircuitBreaker(options)
   let current = options
   let forcedAll: ForcedState | null = null
   const policy = perOrigin('circuitBreaker', (origin) => {
     const breaker = new CircuitBreaker(current, origin)
+    breaker.standing = forcedAll
     breaker.force(forcedAll)
     return breaker
   })
@@ -85,8 +91,9 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBrea
   const update = (changes: Partial<CircuitBreakerOptions>) => {
     checkOptions('circuitBreaker', changes, circuitBreakerOptionNames)
     const next = { ...current, ...changes }
-    const settings = checkCircuitBreaker(next)
+    settings = checkCircuitBreaker(next)
     current = next
+    // What is read here is the latest: a listener may change it from within.
     for (const [, breaker] of origins) breaker.update(settings)
   }
   const force = (state: ForcedState | null, origin?: string | URL) => {
@@ -98,7 +105,10 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBrea
       return
     }
     forcedAll = state
-    for (const [, breaker] of origins) breaker.force(state)
+    for (const [, breaker] of origins) {
+      breaker.standing = forcedAll
+      breaker.force(forcedAll)
+    }
   }
   const state = () => {
     const views: Record<string, CircuitView> = {}
@@ -110,7 +120,10 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBrea
   }
   const toJSON = (): CircuitBreakerSnapshot => {
     const found: Record<string, CircuitSnapshot> = {}
-    for (const [origin, breaker] of origins) found[origin] = breaker.snapshot()
+    for (const [origin, breaker] of origins) {
+      // Not of what some invalid request named as its origin.
+      if (parseOrigin(origin) !== null) found[origin] = breaker.snapshot()
+    }
     return { version: 1, origins: found }
   }
   const restore = (snapshot: CircuitBreakerSnapshot) => {

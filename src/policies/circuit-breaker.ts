@@ -48,6 +48,8 @@ export class CircuitBreaker implements Policy, Circuit {
   settings: CircuitBreakerSettings
   window: SlidingWindow | CountWindow
   run: ConsecutiveBreaker | null
+  /** What all circuits of its layer are forced to, those to come included. */
+  standing: ForcedState | null = null
   /** Calls refused so far. */
   refused = 0
   /** Calls it would have refused so far, had it not run in shadow. */
@@ -88,9 +90,12 @@ export class CircuitBreaker implements Policy, Circuit {
     return { calls, failures, slow }
   }
 
-  /** Whether nothing is in flight and the circuit is not open: forgetting it would change nothing of weight. */
+  /**
+   * Whether nothing is in flight, the circuit is not open and nobody has given an order for it alone: forgetting it would
+   * change nothing of weight.
+   */
   get idle(): boolean {
-    return this.#epoch.idle(this.settings.now())
+    return this.#forced === this.standing && this.#epoch.idle(this.settings.now())
   }
 
   /** Admits the call, or throws a {@link CircuitOpenError} that says how long to wait. */

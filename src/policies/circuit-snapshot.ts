@@ -1,5 +1,5 @@
 import type { ForcedState } from './circuit-options.ts'
-import { checkNumber, show } from './options.ts'
+import { checkNumber, longestTimer, show } from './options.ts'
 import type { WindowSlice } from './sliding-window.ts'
 
 /**
@@ -31,7 +31,8 @@ export interface CircuitBreakerSnapshot {
 }
 
 const forcedStates: readonly unknown[] = [null, 'open', 'closed', 'disabled']
-const longest = 2 ** 31 - 1
+// The longest open time, lengthened by as much again.
+const longest = 2 * longestTimer
 const mostMarks = 1_000_000
 // More than any ring has.
 const mostSlices = 1000
@@ -69,6 +70,14 @@ function checkSlice(what: string, value: unknown): WindowSlice {
   }
 }
 
+function checkSlices(what: string, value: unknown): WindowSlice[] {
+  const slices = checkList(what, value, mostSlices, checkSlice)
+  // They may all fall into one.
+  const calls = slices.reduce((sum, slice) => sum + slice.calls, 0)
+  checkNumber(`${what}: calls in all`, calls, whole)
+  return slices
+}
+
 function checkCircuit(what: string, value: unknown): CircuitSnapshot {
   const given = checkObject(what, value)
   const { slices, marks } = given
@@ -79,7 +88,7 @@ function checkCircuit(what: string, value: unknown): CircuitSnapshot {
     probeFor: checkNumber(`${what}.probeFor`, given.probeFor, { min: 0, max: longest }),
     openings: checkNumber(`${what}.openings`, given.openings, whole),
     consecutiveFailures: checkNumber(`${what}.consecutiveFailures`, given.consecutiveFailures, whole),
-    ...(slices === undefined ? {} : { slices: checkList(`${what}.slices`, slices, mostSlices, checkSlice) }),
+    ...(slices === undefined ? {} : { slices: checkSlices(`${what}.slices`, slices) }),
     ...(marks === undefined
       ? {}
       : {

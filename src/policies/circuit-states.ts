@@ -26,7 +26,7 @@ export interface Epoch {
   admit(now: number): Permit | null
   /** Milliseconds until it may admit a call; 0 if it does now. */
   retryAfter(now: number): number
-  /** Whether nothing of weight is lost if it is forgotten. */
+  /** Whether nothing of weight is lost if it is forgotten; an order is its circuit's. */
   idle(now: number): boolean
   /** It is over: its permits decide nothing any more. */
   end(): void
@@ -79,7 +79,7 @@ export class Closed implements Epoch, Permit {
   }
 
   idle(): boolean {
-    return this.#inFlight === 0 && !this.#forced
+    return this.#inFlight === 0
   }
 
   end(): void {
@@ -158,7 +158,7 @@ export class ForcedOpen implements Epoch {
   }
 
   idle(): boolean {
-    return false
+    return true
   }
 
   end(): void {}
@@ -177,7 +177,7 @@ export class Disabled implements Epoch, Permit {
   }
 
   idle(): boolean {
-    return false
+    return true
   }
 
   end(): void {}

@@ -90,7 +90,7 @@ export class SlidingWindow {
   addSlice(now: number, { age, calls, failures, slow }: WindowSlice): void {
     this.advance(now)
     // A hair more, so that a slice of this very clock comes back to its place.
-    const slice = Math.floor((now - age) / this.#sliceLength + 1e-6)
+    const slice = Math.min(this.#slice, Math.floor((now - age) / this.#sliceLength + 1e-6))
     if (slice <= this.#slice - sliceCount) return
     const at = this.#offset(slice)
     const slices = this.#slices

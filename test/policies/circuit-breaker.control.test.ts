@@ -270,9 +270,9 @@ describe('a snapshot', () => {
   it.each<[object, string]>([
     [{ state: 'ajar' }, `snapshot.origins["${origin}"].state must be one of "closed", "open", got "ajar"`],
     [{ forced: 'shut' }, 'forced must be one of null, "open", "closed", "disabled", got "shut"'],
-    [{ openFor: -1 }, 'openFor must be a number from 0 to 2147483647, got -1'],
-    [{ openFor: null }, 'openFor must be a number from 0 to 2147483647, got null'],
-    [{ probeFor: '5' }, 'probeFor must be a number from 0 to 2147483647, got "5"'],
+    [{ openFor: -1 }, 'openFor must be a number from 0 to 4294967294, got -1'],
+    [{ openFor: null }, 'openFor must be a number from 0 to 4294967294, got null'],
+    [{ probeFor: '5' }, 'probeFor must be a number from 0 to 4294967294, got "5"'],
     [{ openings: 0.5 }, 'openings must be a whole number from 0 to 4294967295, got 0.5'],
     [{ consecutiveFailures: -1 }, 'consecutiveFailures must be a whole number from 0'],
     [slice({ failures: 2 }), 'slices[0].failures must be a whole number from 0 to 1, got 2'],
