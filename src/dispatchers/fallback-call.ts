@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
-import { lane, type TimerEntry } from '../policies/clock.ts'
 import { show } from '../policies/options.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import { type RetryRequest, refusalToRepeat } from '../policies/retry.ts'
@@ -9,7 +8,7 @@ import type { CallPlan } from './call-plan.ts'
 import { type CallScope, Exchange, type ScopedOptions, withScope } from './exchange.ts'
 import { type FallbackAnswer, PreparedAnswer } from './fallback-answer.ts'
 import { markFallback } from './fallback-mark.ts'
-import { HoldingAttempt } from './holding-attempt.ts'
+import { Drain, HoldingAttempt } from './holding-attempt.ts'
 import { RepeatingCall } from './repeating-call.ts'
 import { requestOf } from './request-of.ts'
 
@@ -57,30 +56,6 @@ class FallbackAttempt extends HoldingAttempt {
 
   protected override heldTooMuch(): void {
     this.inner?.pause()
-  }
-}
-
-/** Milliseconds for which what is left of an unwanted answer is read. */
-const drainFor = 1000
-
-function notWanted(): Error {
-  return new Error('the answer is not wanted')
-}
-
-/** Ends an answer that does not come to its own end soon. */
-class Drain implements TimerEntry {
-  timerAt = 0
-  timerNext: TimerEntry | null = null
-  timerPrev: TimerEntry | null = null
-  private readonly attempt: FallbackAttempt
-
-  constructor(attempt: FallbackAttempt) {
-    this.attempt = attempt
-    lane(drainFor).add(this)
-  }
-
-  onTimer(): void {
-    this.attempt.lose(notWanted())
   }
 }
 
@@ -227,7 +202,7 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
   private letGo(original: FallbackAttempt): void {
     if (original.over) return
     if (original.isFull) {
-      original.lose(notWanted())
+      original.lose(new Error('the answer is not wanted'))
       return
     }
     original.held = null

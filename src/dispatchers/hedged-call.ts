@@ -8,6 +8,7 @@ import type { RetryBudget } from '../policies/retry-budget.ts'
 import type { CallPlan } from './call-plan.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
 import { HedgedAttempt } from './hedged-attempt.ts'
+import { Drain } from './holding-attempt.ts'
 import { RepeatingCall } from './repeating-call.ts'
 import { BodyBranch, RecordedBody } from './replay.ts'
 
@@ -164,6 +165,8 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
     }
     attempt.discarded = true
     this.keep(attempt)
+    // What it holds, others may wait for.
+    if (outcome.error === undefined) new Drain(attempt)
     if (this.undecided > 0) return false
     this.disarm()
     // Of a response there is more to come.

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
+import { lane, type TimerEntry } from '../policies/clock.ts'
 import { Attempt } from './attempt.ts'
 import { HeldAnswer } from './held-answer.ts'
 
@@ -92,5 +93,26 @@ export abstract class HoldingAttempt extends Attempt {
     } else {
       super.onResponseError(controller, error)
     }
+  }
+}
+
+/** Milliseconds for which what is left of an answer that is none is read. */
+const drainFor = 1000
+
+/** Ends an answer that is not wanted, or only if nothing better comes, and does not come to its own end soon. */
+export class Drain implements TimerEntry {
+  timerAt = 0
+  timerNext: TimerEntry | null = null
+  timerPrev: TimerEntry | null = null
+  private readonly attempt: HoldingAttempt
+
+  constructor(attempt: HoldingAttempt) {
+    this.attempt = attempt
+    lane(drainFor).add(this)
+  }
+
+  onTimer(): void {
+    // By now it may be the caller's after all.
+    if (this.attempt.discarded) this.attempt.lose(new Error('the answer is not wanted'))
   }
 }
