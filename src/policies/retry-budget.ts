@@ -23,7 +23,8 @@ export interface RetryBudgetView {
 export interface RetryBudget {
   /**
    * A call goes on to the transport, or to a queue, for the first time; one that is refused before does not count. Once a
-   * call, however often it is sent and however many layers share the budget.
+   * call, however often it is sent and however many layers share the budget, and once more for each other origin that a
+   * redirect takes it to.
    *
    * @param now milliseconds of `performance.now()`
    */
