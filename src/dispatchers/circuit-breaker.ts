@@ -124,11 +124,16 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBrea
       // Not of what some invalid request named as its origin.
       if (parseOrigin(origin) !== null) found[origin] = breaker.snapshot()
     }
-    return { version: 1, origins: found }
+    return forcedAll === null ? { version: 1, origins: found } : { version: 1, forced: forcedAll, origins: found }
   }
   const restore = (snapshot: CircuitBreakerSnapshot) => {
-    const given = Object.entries(checkSnapshot(snapshot).origins)
+    const { forced, origins: found } = checkSnapshot(snapshot)
+    const given = Object.entries(found)
     const checked = given.map(([origin, one]) => [checkOrigin(origin), one] as const)
+    if (forced !== undefined) {
+      forcedAll = forced
+      for (const [, breaker] of origins) breaker.standing = forced
+    }
     for (const [origin, one] of checked) origins.get(origin).restore(one)
   }
   return Object.assign(layer, { update, state, force, toJSON, restore })

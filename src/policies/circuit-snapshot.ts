@@ -27,6 +27,8 @@ export interface CircuitSnapshot {
 /** How all circuits of a layer stand. */
 export interface CircuitBreakerSnapshot {
   readonly version: 1
+  /** What all circuits are forced to, those to come included; left out where it is nothing. */
+  readonly forced?: ForcedState
   readonly origins: Readonly<Record<string, CircuitSnapshot>>
 }
 
@@ -101,9 +103,11 @@ function checkCircuit(what: string, value: unknown): CircuitSnapshot {
 
 /** Throws a `TypeError` or `RangeError` that names what is wrong in a snapshot that came from somewhere. */
 export function checkSnapshot(value: unknown): CircuitBreakerSnapshot {
-  const { version, origins } = checkObject('circuitBreaker: snapshot', value)
+  const { version, forced, origins } = checkObject('circuitBreaker: snapshot', value)
   checkOneOf('circuitBreaker: snapshot.version', version, [1])
   const given = Object.entries(checkObject('circuitBreaker: snapshot.origins', origins))
   const checked = given.map(([origin, one]) => [origin, checkCircuit(`snapshot.origins[${show(origin)}]`, one)])
-  return { version: 1, origins: Object.fromEntries(checked) }
+  const snapshot = { version: 1, origins: Object.fromEntries(checked) } as const
+  if (forced === undefined || forced === null) return snapshot
+  return { ...snapshot, forced: checkOneOf('circuitBreaker: snapshot.forced', forced, forcedStates) as ForcedState }
 }
