@@ -17,6 +17,7 @@ import { type AttemptObserver, ObserverPair } from './attempt-observer.ts'
 import { type CallOptions, callOptionsProblem, rankOf } from './call-options.ts'
 import type { Edge } from './edge.ts'
 import { JudgedOutcome } from './judged-outcome.ts'
+import { originOf } from './origin-of.ts'
 import type { PeerInfo } from './peers.ts'
 
 /** The current scope travels on the dispatch options under this one key; it survives undici's own interceptors. */
@@ -368,24 +369,4 @@ export function withScope(opts: Dispatcher.DispatchOptions, scope: ScopeHolder):
   const copy: ScopedOptions = { ...opts }
   copy[kScope] = scope
   return copy
-}
-
-let lastGiven: unknown
-let lastOrigin = ''
-
-/** `opts.origin` as the text every per-origin state is kept under: scheme, host and port, nothing else. */
-export function originOf(opts: Dispatcher.DispatchOptions): string {
-  const given = opts.origin
-  if (given === lastGiven) return lastOrigin
-  if (given === undefined || given === null) return ''
-  let origin: string
-  if (typeof given === 'string') {
-    origin = URL.parse(given)?.origin ?? given
-    lastGiven = given
-    lastOrigin = origin
-  } else {
-    // Whatever else was given, the check at the edge has yet to see it.
-    origin = String((given as Partial<URL>).origin ?? given)
-  }
-  return origin
 }

@@ -12,7 +12,6 @@ import {
   type Exchange,
   headKind,
   newContext,
-  originOf,
   type ScopedOptions,
   type ScopeHolder,
   successOf,
@@ -21,6 +20,7 @@ import {
 import { type Parts, partsOf } from './fused-parts.ts'
 import type { FusedPlan } from './fused-plan.ts'
 import type { GuardedCall } from './guarded-call.ts'
+import { originOf } from './origin-of.ts'
 import { protocolOfHead } from './protocol.ts'
 import { RawParts } from './raw-parts.ts'
 import { letGoOf } from './relay.ts'

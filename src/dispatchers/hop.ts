@@ -1,4 +1,5 @@
-import { CallScope, type Exchange, kScope, originOf, type ScopedOptions, withScope } from './exchange.ts'
+import { CallScope, type Exchange, kScope, type ScopedOptions, withScope } from './exchange.ts'
+import { originOf } from './origin-of.ts'
 
 /**
  * A further hop of a call or attempt, on another origin: a redirect between two layers of the kit has sent it there.

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { InvalidRequestError } from 'roundtripper'
 import { FormData as UndiciFormData } from 'undici'
 import { describe, expect, it } from 'vitest'
-import { originOf } from '../../src/dispatchers/exchange.ts'
+import { originOf } from '../../src/dispatchers/origin-of.ts'
 import { checkRequest } from '../../src/dispatchers/validate.ts'
 
 const right = { origin: 'https://api.example.com', path: '/', method: 'GET' }

@@ -4,7 +4,7 @@ import { compose, createAgent, InvalidRequestError, retry } from 'roundtripper'
 import { startServer, type TestServer } from 'roundtripper/testing'
 import { Client, type Dispatcher, FormData as UndiciFormData } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { originOf } from '../../src/dispatchers/exchange.ts'
+import { originOf } from '../../src/dispatchers/origin-of.ts'
 import { checkRequest } from '../../src/dispatchers/validate.ts'
 import { protocols } from './retry-servers.ts'
 
