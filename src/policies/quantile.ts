@@ -41,6 +41,9 @@ export class LatencyQuantiles {
   readonly #samples = new Float64Array(sliceCount)
   #total = 0
   #slice = Number.NEGATIVE_INFINITY
+  // Where the current slice lies, and until when it is that.
+  #at = 0
+  #sliceEnds = Number.NEGATIVE_INFINITY
 
   /** How many durations are counted, as of the last `add` or `advance`. */
   get samples(): number {
@@ -49,9 +52,9 @@ export class LatencyQuantiles {
 
   /** Counts one duration. `now` is in milliseconds of any steady clock. */
   add(duration: number, now: number): void {
-    this.advance(now)
+    if (now >= this.#sliceEnds) this.advance(now)
     this.#counts ??= new Uint32Array((sliceCount + 1) * bucketCount)
-    const at = this.#place(this.#slice)
+    const at = this.#at
     const bucket = bucketOf(duration)
     this.#counts[at * bucketCount + bucket]!++
     this.#counts[sliceCount * bucketCount + bucket]!++
@@ -64,7 +67,10 @@ export class LatencyQuantiles {
     const slice = Math.floor(now / sliceLength)
     const from = Math.max(this.#slice + 1, slice - sliceCount + 1)
     for (let gone = from; gone <= slice; gone++) this.#drop(this.#place(gone))
-    if (slice > this.#slice) this.#slice = slice
+    if (slice <= this.#slice) return
+    this.#slice = slice
+    this.#at = this.#place(slice)
+    this.#sliceEnds = (slice + 1) * sliceLength
   }
 
   /**

@@ -22,6 +22,9 @@ export class SlidingWindow {
   readonly #sliceLength: number
   readonly #slices = new Uint32Array(sliceCount * width)
   #slice: number = Number.NEGATIVE_INFINITY
+  // Where the current slice lies, and until when it is that: a remainder of times costs as much as all the rest.
+  #at = 0
+  #sliceEnds: number = Number.NEGATIVE_INFINITY
   #calls = 0
   #failures = 0
   #slow = 0
@@ -49,8 +52,8 @@ export class SlidingWindow {
 
   /** Counts one call. `now` is in milliseconds of any steady clock. */
   add(now: number, failed: boolean, slow: boolean): void {
-    this.advance(now)
-    const at = this.#offset(this.#slice)
+    if (now >= this.#sliceEnds) this.advance(now)
+    const at = this.#at
     const slices = this.#slices
     this.#calls++
     slices[at]!++
@@ -72,6 +75,8 @@ export class SlidingWindow {
     if (passed >= sliceCount) this.#clear()
     else for (let gone = this.#slice + 1; gone <= slice; gone++) this.#drop(this.#offset(gone))
     this.#slice = slice
+    this.#at = this.#offset(slice)
+    this.#sliceEnds = (slice + 1) * this.#sliceLength
   }
 
   /** What each slice holds, the oldest first, with the milliseconds since it began: older than any call in it. */
