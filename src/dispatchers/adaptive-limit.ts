@@ -60,7 +60,7 @@ export function adaptiveLimit(options: AdaptiveLimitOptions = {}): AdaptiveLimit
   let given: PolicyOptions = limits
   let settings = checkAdaptiveLimit(given)
   const policy = perOrigin('adaptiveLimit', () => new AdaptiveLimit(settings))
-  const stage = { ...policy, unreadBodyTimeout: checkUnreadBodyTimeout('adaptiveLimit', unread) }
+  const stage = { ...policy, fuses: true, unreadBodyTimeout: checkUnreadBodyTimeout('adaptiveLimit', unread) }
   const layer = stageLayer({ name: 'adaptiveLimit', stages: [stage] })
   const update = (changed: Partial<PolicyOptions>) => {
     checkOptions('adaptiveLimit', changed, adaptiveLimitOptionNames)

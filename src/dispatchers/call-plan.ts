@@ -46,8 +46,9 @@ export interface Stage {
   /** Bounds the call up to its head, from `acquire` on. */
   readonly deadlineTimers?: TimerLane
   /**
-   * Of a call that it admits at once it asks for no more than its origin, and what it returns is told of a head as one that
-   * succeeded.
+   * Of a call that it admits at once it mostly asks for no more than its origin and the time, and what it returns is told of
+   * a head as one that succeeded. It knows calls by nothing else: the scope it is asked with may be another one than that
+   * which its permit is told with.
    */
   readonly fuses?: boolean
   /** Until when it asks nothing of calls that begin: a time after `now`, or else it does ask. */

@@ -97,6 +97,11 @@ export abstract class CallScope implements Scope, ScopeHolder {
     return this
   }
 
+  /** Milliseconds of `performance.now()`. */
+  now(): number {
+    return this.exchange.now()
+  }
+
   get signal(): AbortSignal {
     this.aborter ??= new AbortController()
     return this.aborter.signal
@@ -185,6 +190,8 @@ export abstract class CallScope implements Scope, ScopeHolder {
   }
 }
 
+const normal = rankOf()
+
 // What a user's own judgement may say; the other kinds are facts that only the kit knows.
 const judgements: ReadonlySet<unknown> = new Set<OutcomeKind>([
   'success',
@@ -214,7 +221,7 @@ export class Exchange extends CallScope implements ExchangeScope {
   readonly method: string
   readonly path: string
   readonly query: Dispatcher.DispatchOptions['query']
-  readonly priority: number = rankOf()
+  readonly priority: number = normal
   /** What the caller gave for this call in place of what a `deadline()` says; `undefined`: nothing. */
   readonly ownDeadline: CallOptions['deadline'] = undefined
   /** The same in place of what an `attemptTimeout()` says. */
@@ -300,8 +307,7 @@ export class Exchange extends CallScope implements ExchangeScope {
     }
   }
 
-  /** Milliseconds of `performance.now()`. */
-  now(): number {
+  override now(): number {
     return this.runningAt === 0 ? performance.now() : this.runningAt
   }
 
@@ -336,9 +342,13 @@ export class Exchange extends CallScope implements ExchangeScope {
     error: unknown,
     byDefault: OutcomeKind,
   ): OutcomeKind {
-    if (this.classify === null) return byDefault
+    const { classify } = this
+    if (classify === null) return byDefault
     try {
-      const kind: unknown = this.context.runInAsyncScope(this.classify, undefined, { status, headers, error })
+      const seen = { status, headers, error }
+      // Heads come through an edge, which has gone over to the caller's context already.
+      const isHead = error === undefined
+      const kind: unknown = isHead ? classify(seen) : this.context.runInAsyncScope(classify, undefined, seen)
       return judgements.has(kind) ? (kind as OutcomeKind) : byDefault
     } catch {
       return byDefault

@@ -4,12 +4,13 @@ import { show } from '../policies/options.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import { type RetryRequest, refusalToRepeat } from '../policies/retry.ts'
 import type { Attempt } from './attempt.ts'
-import type { CallPlan } from './call-plan.ts'
+import type { Begun, CallPlan } from './call-plan.ts'
 import { type CallScope, Exchange, type ScopedOptions, withScope } from './exchange.ts'
 import { type FallbackAnswer, PreparedAnswer } from './fallback-answer.ts'
 import { markFallback } from './fallback-mark.ts'
+import type { FusedLevel, FusedRepeater } from './fused-plan.ts'
 import { Drain, HoldingAttempt } from './holding-attempt.ts'
-import { RepeatingCall } from './repeating-call.ts'
+import { type FirstAttempt, RepeatingCall } from './repeating-call.ts'
 import { requestOf } from './request-of.ts'
 
 /** Where else an answer comes from. */
@@ -67,7 +68,7 @@ function nameOf(error: unknown): string {
 }
 
 /** One call, and what takes the place of its answer where that is none. */
-export class FallbackCall extends RepeatingCall<FallbackAttempt> {
+export class FallbackCall extends RepeatingCall<FallbackAttempt> implements FusedRepeater {
   private readonly falling: FallbackPlan
   /** The attempt whose outcome is to be replaced; `null` before there is one. */
   private original: FallbackAttempt | null = null
@@ -103,6 +104,18 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
     this.deadlineAt = exchange.deadlineAt
     if (this.falling.source.kind === 'upstream') this.recordBody(this.falling.replayLimit)
     return this.dispatchAttempt(new FallbackAttempt(this, exchange, this.scope))
+  }
+
+  adoptFirst(): FirstAttempt {
+    const { exchange } = this.scope
+    this.deadlineAt = exchange.deadlineAt
+    return this.takeFirst(new FallbackAttempt(this, exchange, this.scope))
+  }
+
+  override takeOver(begun: Begun): void {
+    super.takeOver(begun)
+    const first = this.current as FallbackAttempt
+    first.decided = begun.headSeen
   }
 
   /** Whether an attempt's outcome is the call's; if not, something else is, or will be. */
@@ -293,5 +306,33 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> {
   protected override finish(): void {
     super.finish()
     if (this.elsewhere !== null) this.elsewhere.done = true
+  }
+}
+
+/** One fallback() in its place in a chain. */
+export class FallbackLevel implements FusedLevel {
+  readonly plan: CallPlan
+  readonly isPassive = true
+  readonly races = false
+  readonly budget = null
+  private readonly falling: FallbackPlan
+
+  constructor(plan: CallPlan, falling: FallbackPlan) {
+    this.plan = plan
+    this.falling = falling
+  }
+
+  fits(): boolean {
+    return this.falling.on === undefined
+  }
+
+  begins(): null {
+    return null
+  }
+
+  answered(): void {}
+
+  callOf(given: ScopedOptions, handler: Dispatcher.DispatchHandler, scope: CallScope, owns: boolean): FallbackCall {
+    return new FallbackCall(this.plan, this.falling, given, handler, scope, owns)
   }
 }

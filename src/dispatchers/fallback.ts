@@ -2,23 +2,19 @@ import { Dispatcher } from 'undici'
 import { checkFunction, checkNumber, checkOptions, show } from '../policies/options.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import { PerOrigin } from '../policies/per-origin.ts'
-import { assertHandler } from './assert-handler.ts'
 import { CallPlan } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
-import { markEdged } from './edge.ts'
-import { Exchange, scopeOf } from './exchange.ts'
 import { type FallbackAnswer, PreparedAnswer } from './fallback-answer.ts'
 import {
-  FallbackCall,
   type FallbackFunction,
+  FallbackLevel,
   type FallbackPlan,
   type FallbackSource,
   type FallbackTally,
 } from './fallback-call.ts'
 import { withEdge } from './guard.ts'
-import { withSteadyHeaders } from './headers.ts'
-import { onHop, scopeOn } from './hop.ts'
+import { repeatDispatch } from './repeat-layer.ts'
 import { replayDefaults } from './replay.ts'
 
 /** Options of {@link fallback}: exactly one of `value`, `respond` and `upstream`. */
@@ -131,7 +127,8 @@ export function fallback(options: FallbackOptions): FallbackLayer {
   let current = options
   const tally = new Tally()
   const falling: FallbackPlan = { ...checkFallback(options), tally }
-  const build: ChainBuilder = (stages, inner, keeper) => throughFallback(new CallPlan(stages, inner, keeper), falling)
+  const build: ChainBuilder = (stages, inner, keeper) =>
+    repeatDispatch('fallback', new FallbackLevel(new CallPlan(stages, inner, keeper), falling))
   const layer = layerOf({ name: 'fallback', build }, (dispatch) => build([], withEdge(dispatch), null))
   const update = (changes: Partial<FallbackOptions>) => {
     const { value, respond, upstream, ...kept } = current
@@ -146,21 +143,4 @@ export function fallback(options: FallbackOptions): FallbackLayer {
     return views
   }
   return Object.assign(layer, { update, state })
-}
-
-function throughFallback(plan: CallPlan, falling: FallbackPlan): Dispatcher['dispatch'] {
-  return markEdged(function fallback(given, handler) {
-    const scope = scopeOf(given)
-    if (scope !== null) {
-      const opts = onHop(given, scope)
-      return new FallbackCall(plan, falling, opts, handler, scopeOn(opts, scope), false).enter()
-    }
-    if (plan.keeper === null) assertHandler(handler)
-    // A copy is kept: the caller may use its object again, for another request, while this call may still be sent elsewhere.
-    const kept = { ...withSteadyHeaders(given) }
-    const exchange = new Exchange(kept)
-    const accepted = new FallbackCall(plan, falling, kept, handler, exchange, true).enter()
-    exchange.runningAt = 0
-    return accepted
-  })
 }

@@ -6,7 +6,7 @@ import { Http2Call } from '../http2/call.ts'
 import type { TimerEntry, TimerLane } from '../policies/clock.ts'
 import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
-import { type Answer, isWaiting, type KeptCall, settlePermit, tellPermit } from './call-plan.ts'
+import { type Answer, isWaiting, type KeptCall, settlePermit, shorter, tellPermit } from './call-plan.ts'
 import {
   type CallScope,
   type Exchange,
@@ -62,6 +62,7 @@ export class FusedCall
   private asked = 0
   private permit: Permit | null = null
   private secondPermit: Permit | null = null
+  private thirdPermit: Permit | null = null
   private notes: Map<string, string | number | boolean> | null = null
   private outcome: Outcome | null = null
   private parts: Parts | null = null
@@ -101,10 +102,13 @@ export class FusedCall
       } catch (error) {
         return this.apart().edge.refused(error)
       }
-      if (answer === null || answer === undefined) continue
-      if (isWaiting(answer)) return this.apart().edge.queue(answer)
+      if (answer !== null && isWaiting(answer)) return this.apart().edge.queue(answer)
+      // It has asked for the call, which is many objects by now.
+      if (this.parts !== null) return this.parts.edge.passed(answer)
+      if (answer === null) continue
       if (this.permit === null) this.permit = answer
-      else this.secondPermit = answer
+      else if (this.secondPermit === null) this.secondPermit = answer
+      else this.thirdPermit = answer
     }
     return true
   }
@@ -113,9 +117,10 @@ export class FusedCall
     // It waits in a queue, or has been refused.
     if (this.parts !== null) return true
     const { plan } = this
-    const { headTimers } = plan
-    const { budget } = plan.retry
-    if (budget !== null) budget.deposit(this, this.beganAt)
+    const { sender, headTimers } = plan
+    if (sender.budget !== null) sender.budget.deposit(this, this.beganAt)
+    const own = sender.begins(this, this.given)
+    const timers = own === null ? headTimers : shorter(headTimers, own)
     this.context = {}
     try {
       this.handler.onRequestStart?.(this, this.context)
@@ -124,7 +129,7 @@ export class FusedCall
     }
     // The consumer has given the call up.
     if (this.parts !== null) return true
-    if (headTimers !== null) this.arm(headTimers, this.beganAt)
+    if (timers !== null) this.arm(timers, this.beganAt)
     try {
       return plan.inner.dispatch(plan.isPlain ? this.given : withScope(this.given, this), this)
     } catch (error) {
@@ -136,15 +141,19 @@ export class FusedCall
   // What a scope is asked for by the stages that may be fused.
 
   note(name: string, value: string | number | boolean): void {
-    this.notes ??= new Map()
-    this.notes.set(name, value)
+    if (this.parts !== null) this.parts.attempt.note(name, value)
+    else this.notes = (this.notes ?? new Map()).set(name, value)
+  }
+
+  now(): number {
+    return this.running ? this.beganAt : performance.now()
   }
 
   get callIsOver(): boolean {
     return this.ended || this.parts?.outer.scope.exchange.done === true
   }
 
-  /** A stage that asks for the call is about to make it wait, or to refuse it. */
+  /** A stage that asks for the call is about to make it wait, or to refuse it, or this is a rare case. */
   get exchange(): Exchange {
     return this.apart().outer.scope.exchange
   }
@@ -176,16 +185,15 @@ export class FusedCall
 
   private get permits(): readonly Permit[] {
     if (this.permit === null) return noPermits
-    return this.secondPermit === null ? [this.permit] : [this.permit, this.secondPermit]
+    return [this.permit, this.secondPermit, this.thirdPermit].filter((one) => one !== null)
   }
 
   /** Since when the clock runs that the edge has to go on with: the attempt's, or the body's. */
   private clockSince(): number | null {
     if (this.outcome === null) return this.beganAt
     const { bodyTimers } = this.plan.inner
-    if (bodyTimers === null) return null
     // Taken out of its lane already, by the lane itself: it is due.
-    return (this.timerAt === 0 ? performance.now() : this.timerAt) - bodyTimers.duration
+    return bodyTimers === null ? null : (this.timerAt === 0 ? performance.now() : this.timerAt) - bodyTimers.duration
   }
 
   private arm(timers: TimerLane, now: number): void {
@@ -221,10 +229,15 @@ export class FusedCall
     return this.parts === null ? null : this.parts.outer.reason
   }
 
+  // Which attempt answers is open: what the consumer holds back is the answer, not this one.
+  private get mayBeOneOfMany(): boolean {
+    return this.outcome === null && this.plan.sender.races
+  }
+
   pause(): void {
     if (this.parts === null && this.outcome === null) {
       this.held = true
-      this.inner?.pause()
+      if (!this.mayBeOneOfMany) this.inner?.pause()
     } else if (!this.ended) {
       this.apart().outer.pause()
     }
@@ -236,7 +249,7 @@ export class FusedCall
       return
     }
     this.held = false
-    this.inner?.resume()
+    if (!this.mayBeOneOfMany) this.inner?.resume()
   }
 
   abort(reason: Error): void {
@@ -256,7 +269,7 @@ export class FusedCall
     }
     this.inner = controller
     this.sent = true
-    if (this.held) controller.pause()
+    if (this.held && !this.mayBeOneOfMany) controller.pause()
     if (context !== null && context !== this.context) Object.assign(this.context as object, context)
     const { body, path } = this.given
     if (body !== null && body !== undefined && !(controller instanceof Http2Call)) expectUpload(path)
@@ -301,14 +314,15 @@ export class FusedCall
   }
 
   private noteHead(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
-    const { inner, retry, isPlain } = this.plan
+    const { inner, sender, isPlain } = this.plan
     const { bodyTimers } = inner
-    this.headAt = this.running ? this.beganAt : performance.now()
+    this.headAt = this.now()
     this.outcome = successOf(status, headers, this.headAt - this.beganAt)
     // Made-up heads are remembered as such when they are seen.
     if (!isPlain) protocolOfHead(controller, headers)
     if (bodyTimers !== null) this.arm(bodyTimers, this.headAt)
-    if (retry.budget !== null) retry.budget.record(this, false)
+    sender.answered(this)
+    if (sender.budget !== null) sender.budget.record(this, false)
   }
 
   private tellHead(status: number, headers: IncomingHttpHeaders, message: string | undefined): void {
@@ -316,6 +330,7 @@ export class FusedCall
     const scope = this as unknown as CallScope
     if (this.permit !== null) tellPermit(this.permit, outcome, scope)
     if (this.secondPermit !== null) tellPermit(this.secondPermit, outcome, scope)
+    if (this.thirdPermit !== null) tellPermit(this.thirdPermit, outcome, scope)
     // A listener of the breaker's may have given the call up.
     if (this.parts?.outer.ended) return
     if (status === 204 || status === 304 || this.given.method === 'HEAD') this.settle()
@@ -331,6 +346,7 @@ export class FusedCall
     this.settled = true
     const outcome = this.outcome as Outcome
     const scope = this as unknown as CallScope
+    if (this.thirdPermit !== null) settlePermit(this.thirdPermit, outcome, scope)
     if (this.secondPermit !== null) settlePermit(this.secondPermit, outcome, scope)
     if (this.permit !== null) settlePermit(this.permit, outcome, scope)
   }

@@ -1,18 +1,18 @@
 import type { AsyncResource } from 'node:async_hooks'
 import type { Dispatcher } from 'undici'
+import type { TimerLane } from '../policies/clock.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
 import type { Attempt } from './attempt.ts'
 import { Edge } from './edge.ts'
 import { type CallScope, Exchange, type ScopedOptions } from './exchange.ts'
-import type { FusedPlan } from './fused-plan.ts'
+import type { FusedLevel, FusedPlan, FusedRepeater } from './fused-plan.ts'
 import { protocolOfHead } from './protocol.ts'
-import { RetriedCall } from './retried-call.ts'
 import { RunningDeadline } from './running-deadline.ts'
 
 /** What a fused call is taken apart into: the objects of every other chain. */
 export interface Parts {
-  readonly outer: RetriedCall
+  readonly outer: FusedRepeater
   readonly attempt: Attempt
   readonly edge: Edge
 }
@@ -42,45 +42,61 @@ interface FusedState {
 
 /** The parts of a call, in the state they would have come to by now. */
 export function partsOf(plan: FusedPlan, state: FusedState): Parts {
-  const { given, beganAt, context, inner, paused, outcome, settled } = state
+  const { beganAt, context, inner, paused, outcome, settled } = state
   const headSeen = outcome !== null
-  const exchange = new Exchange(given, beganAt, state.asyncContext)
-  const outer = new RetriedCall(plan.outer, plan.retry, given, state.handler, exchange, true)
-  const { attempt, opts } = outer.adoptFirst()
+  const exchange = new Exchange(state.given, beganAt, state.asyncContext)
+  const calls: FusedRepeater[] = []
+  const attempts: Attempt[] = []
+  const above: (readonly Permit[])[] = []
+  let { given: opts, handler } = state
+  let scope: CallScope = exchange
+  for (const level of plan.levels) {
+    const call = level.callOf(opts, handler, scope, scope === exchange)
+    above.push(level === plan.deadlineLevel ? deadlineOf(plan, call, headSeen) : [])
+    const first = call.adoptFirst()
+    calls.push(call)
+    attempts.push(first.attempt)
+    scope = first.attempt
+    handler = first.attempt
+    opts = first.opts
+  }
+  const attempt = scope as Attempt
   const edge = new Edge(plan.inner, opts, attempt, attempt, false)
 
   attempt.attemptTimers = plan.inner.attemptTimers
   attempt.bodyTimers = plan.inner.bodyTimers
   attempt.notes = state.notes
   attempt.sent = state.sent
-  if (context !== null) {
+  const isStarted = context !== null
+  if (isStarted) {
     attempt.startedAt = beganAt
-    exchange.budget = plan.retry.budget
+    exchange.budget = plan.sender.budget
   }
   if (headSeen) {
     attempt.headAt = state.headAt
     attempt.outcome = outcome
     attempt.protocol = protocolOfHead(inner, outcome.headers)
-    outer.commit(attempt)
   }
   const common = { context, paused, headSeen, settled }
-  const above = deadlineOf(plan, outer, headSeen)
-  const isStarted = context !== null
-  outer.takeOver({
-    ...common,
-    admitted: plan.outer.stages.length,
-    permits: above,
-    inner: isStarted ? edge : null,
-  })
-  attempt.inner = outer.inner
+  // From the innermost: each takes over what the attempt below it came to.
+  let below: Dispatcher.DispatchController | null = isStarted ? edge : null
+  for (let at = calls.length - 1; at >= 0; at--) {
+    const [call, first] = [calls[at] as FusedRepeater, attempts[at] as Attempt]
+    const { stages } = (plan.levels[at] as FusedLevel).plan
+    first.inner = below
+    if (headSeen) call.commit(first)
+    call.takeOver({ ...common, admitted: stages.length, permits: above[at] as readonly Permit[], inner: below })
+    if (isStarted) below = call
+  }
   const { asked: admitted, permits } = state
-  edge.takeOver({ ...common, admitted, permits, inner }, isStarted ? state.clockSince : null)
-  return { outer, attempt, edge }
+  const isHeld = paused && (headSeen || !plan.sender.races)
+  edge.takeOver({ ...common, paused: isHeld, admitted, permits, inner }, isStarted ? state.clockSince : null)
+  return { outer: calls[0] as FusedRepeater, attempt, edge }
 }
 
-function deadlineOf({ deadlineTimers }: FusedPlan, outer: RetriedCall, headSeen: boolean): readonly Permit[] {
-  if (deadlineTimers === null) return []
-  const { exchange } = outer.scope
-  exchange.deadlineAt = exchange.beganAt + deadlineTimers.duration
-  return headSeen ? [] : [new RunningDeadline(outer, deadlineTimers, exchange.beganAt)]
+function deadlineOf({ deadlineTimers }: FusedPlan, call: FusedRepeater, headSeen: boolean): readonly Permit[] {
+  const timers = deadlineTimers as TimerLane
+  const { exchange } = call.scope
+  exchange.deadlineAt = exchange.beganAt + timers.duration
+  return headSeen ? [] : [new RunningDeadline(call, timers, exchange.beganAt)]
 }

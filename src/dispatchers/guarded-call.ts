@@ -117,6 +117,12 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     return this.handOn()
   }
 
+  /** The last stage that was asked has admitted the call, when a fused one asked it. */
+  passed(permit: Permit | null): boolean {
+    if (permit !== null) this.permits[this.held++] = permit
+    return this.enter()
+  }
+
   /** Puts other headers into what is handed on. */
   setHeaders(headers: NonNullable<ScopedOptions['headers']>): void {
     // Whoever made the exchange copied the options for it: they are nobody else's.

@@ -1,4 +1,3 @@
-import type { Dispatcher } from 'undici'
 import {
   type HedgeOptions as HedgeDecisionOptions,
   HedgeOrigin,
@@ -9,17 +8,13 @@ import {
 import { checkNumber, checkOptions } from '../policies/options.ts'
 import { PerOrigin } from '../policies/per-origin.ts'
 import { type RetryBudget, type RetryBudgetOptions, retryBudgetDefaults } from '../policies/retry-budget.ts'
-import { assertHandler } from './assert-handler.ts'
 import { BudgetChoice } from './budget-choice.ts'
 import { CallPlan } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
-import { markEdged } from './edge.ts'
-import { Exchange, scopeOf } from './exchange.ts'
 import { withEdge } from './guard.ts'
-import { withSteadyHeaders } from './headers.ts'
-import { HedgedCall, type HedgePlan } from './hedged-call.ts'
-import { onHop, scopeOn } from './hop.ts'
+import { HedgeLevel, type HedgePlan } from './hedged-call.ts'
+import { repeatDispatch } from './repeat-layer.ts'
 import { replayDefaults } from './replay.ts'
 
 /** Options of {@link hedge}. */
@@ -79,7 +74,8 @@ export function hedge(options: HedgeOptions = {}): HedgeLayer {
   const choice = new BudgetChoice('hedge')
   const origins = new PerOrigin(() => new HedgeOrigin())
   const hedging: HedgePlan = { ...checkHedge(options), budget: choice.take(options.budget), origins }
-  const build: ChainBuilder = (stages, inner, keeper) => throughHedge(new CallPlan(stages, inner, keeper), hedging)
+  const build: ChainBuilder = (stages, inner, keeper) =>
+    repeatDispatch('hedge', new HedgeLevel(new CallPlan(stages, inner, keeper), hedging))
   const layer = layerOf({ name: 'hedge', build }, (dispatch) => build([], withEdge(dispatch), null))
   const update = (changes: Partial<HedgeOptions>) => {
     const next = { ...current, ...changes }
@@ -96,21 +92,4 @@ export function hedge(options: HedgeOptions = {}): HedgeLayer {
     return views
   }
   return Object.assign(layer, { update, state })
-}
-
-function throughHedge(plan: CallPlan, hedging: HedgePlan): Dispatcher['dispatch'] {
-  return markEdged(function hedge(given, handler) {
-    const scope = scopeOf(given)
-    if (scope !== null) {
-      const opts = onHop(given, scope)
-      return new HedgedCall(plan, hedging, opts, handler, scopeOn(opts, scope), false).enter()
-    }
-    if (plan.keeper === null) assertHandler(handler)
-    // A copy is kept: the caller may use its object again, for another request, while this call may still be sent again.
-    const kept = { ...withSteadyHeaders(given) }
-    const exchange = new Exchange(kept)
-    const accepted = new HedgedCall(plan, hedging, kept, handler, exchange, true).enter()
-    exchange.runningAt = 0
-    return accepted
-  })
 }

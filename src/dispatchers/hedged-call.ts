@@ -1,15 +1,16 @@
 import type { Dispatcher } from 'undici'
-import { lane } from '../policies/clock.ts'
+import { lane, type TimerLane } from '../policies/clock.ts'
 import { asksForTime, callsForAnother, type HedgeOrigin, type HedgePolicy, isUsable } from '../policies/hedge.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import type { PerOrigin } from '../policies/per-origin.ts'
 import { mayEverHelp, refusalToRepeat } from '../policies/retry.ts'
 import type { RetryBudget } from '../policies/retry-budget.ts'
-import type { CallPlan } from './call-plan.ts'
+import type { Begun, CallPlan } from './call-plan.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
+import type { FusedLevel, FusedRepeater, FusedTimes } from './fused-plan.ts'
 import { HedgedAttempt } from './hedged-attempt.ts'
 import { Drain } from './holding-attempt.ts'
-import { RepeatingCall } from './repeating-call.ts'
+import { type FirstAttempt, isMarked, RepeatingCall } from './repeating-call.ts'
 import { BodyBranch, RecordedBody } from './replay.ts'
 
 /** What all calls of one hedge() share, and `update()` changes. */
@@ -33,7 +34,7 @@ function weightOf({ outcome, held }: HedgedAttempt): number {
  * are given up. What fails is no answer while another is under way, or may still be sent; but a response is kept, for the
  * case that none comes.
  */
-export class HedgedCall extends RepeatingCall<HedgedAttempt> {
+export class HedgedCall extends RepeatingCall<HedgedAttempt> implements FusedRepeater {
   private readonly hedging: HedgePlan
   private readonly known: HedgeOrigin
   /** Attempts sent. */
@@ -90,9 +91,34 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
     if (this.mayHedge && this.undecided > 0 && !this.ended) {
       const now = exchange.now()
       this.delay = this.known.delay(policy, now)
-      this.arm(lane(this.delay), now)
+      this.arm(this.known.lane(policy, now), now)
     }
     return accepted
+  }
+
+  adoptFirst(): FirstAttempt {
+    const { policy } = this.hedging
+    const { exchange } = this.scope
+    this.most = policy.maxHedges
+    exchange.hedges = Math.max(exchange.hedges, policy.maxHedges)
+    this.mayHedge = policy.maxHedges > 0 && (policy.methods.has(this.opts.method) || this.idempotent)
+    this.launched = 1
+    this.undecided = 1
+    return this.takeFirst(new HedgedAttempt(this, exchange, this.scope, null))
+  }
+
+  override takeOver(begun: Begun): void {
+    super.takeOver(begun)
+    const first = this.current as HedgedAttempt
+    first.decided = begun.headSeen
+    if (begun.headSeen) return
+    // Which attempt answers is open.
+    this.inner = null
+    const { beganAt } = this.scope.exchange
+    if (this.mayHedge) {
+      this.delay = this.known.delay(this.hedging.policy, beganAt)
+      this.arm(lane(this.delay), beganAt)
+    }
   }
 
   private launch(): boolean {
@@ -205,8 +231,9 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
 
   private learn(attempt: HedgedAttempt, outcome: Outcome): void {
     const { budget } = this.hedging
-    const now = this.scope.exchange.now()
     const usable = isUsable(outcome)
+    // Reading the clock costs more than all the rest here.
+    const now = usable && attempt.headAt > 0 ? attempt.headAt : this.scope.exchange.now()
     if (usable && outcome.headMs !== undefined) this.known.add(outcome.headMs, now)
     // It would have taken longer still.
     else if (outcome.kind === 'timeout' && attempt.handedOnAt > 0) this.known.add(now - attempt.handedOnAt, now)
@@ -270,5 +297,41 @@ export class HedgedCall extends RepeatingCall<HedgedAttempt> {
     for (let one = this.current; one !== null; one = one.earlier) this.markAborted(one)
     super.stop(reason)
     for (let one = this.current; one !== null; one = one.earlier) this.endAborted(one, reason)
+  }
+}
+
+/** One hedge() in its place in a chain. */
+export class HedgeLevel implements FusedLevel {
+  readonly plan: CallPlan
+  readonly isPassive = false
+  readonly races = true
+  private readonly hedging: HedgePlan
+
+  constructor(plan: CallPlan, hedging: HedgePlan) {
+    this.plan = plan
+    this.hedging = hedging
+  }
+
+  get budget(): RetryBudget | null {
+    return this.hedging.budget
+  }
+
+  // What is marked is rare enough to be asked anew whenever it matters.
+  fits(given: ScopedOptions): boolean {
+    const { policy } = this.hedging
+    return policy.methods.has(given.method) || !(policy.idempotent || isMarked(given))
+  }
+
+  begins({ origin, beganAt }: FusedTimes, { method }: ScopedOptions): TimerLane | null {
+    const { policy, origins } = this.hedging
+    return policy.maxHedges > 0 && policy.methods.has(method) ? origins.get(origin).lane(policy, beganAt) : null
+  }
+
+  answered({ origin, beganAt, headAt }: FusedTimes): void {
+    this.hedging.origins.get(origin).add(headAt - beganAt, headAt)
+  }
+
+  callOf(given: ScopedOptions, handler: Dispatcher.DispatchHandler, scope: CallScope, owns: boolean): HedgedCall {
+    return new HedgedCall(this.plan, this.hedging, given, handler, scope, owns)
   }
 }

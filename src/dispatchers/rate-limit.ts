@@ -90,9 +90,10 @@ export function rateLimit(options: RateLimitOptions): RateLimitLayer {
   const limiters = new PerOrigin<RateLimiter>(make, { maxOrigins: maxKeys })
   const acquire = (scope: CallScope, call: GuardedCall) => {
     const limiter = limiters.get(key === null ? scope.origin : keyOf(key, scope, call))
-    return limiter.acquire(scope, scope.exchange.now())
+    return limiter.acquire(scope, scope.now())
   }
-  const layer = stageLayer({ name: 'rateLimit', stages: [{ name: 'rateLimit', acquire }] })
+  const fuses = key === null && store === null
+  const layer = stageLayer({ name: 'rateLimit', stages: [{ name: 'rateLimit', acquire, fuses }] })
   const update = (changes: Partial<RateLimitUpdate>) => {
     const next = changedRateLimit(given, changes)
     settings = checkRateLimit(next)

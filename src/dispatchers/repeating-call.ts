@@ -8,6 +8,17 @@ import { GuardedCall } from './guarded-call.ts'
 import { headerOf } from './headers.ts'
 import { type BodyBranch, type RecordedBody, recordBody } from './replay.ts'
 
+/** Whether the caller marked a request as one that may be repeated. */
+export function isMarked({ idempotent, resilience, headers }: ScopedOptions): boolean {
+  return idempotent === true || resilience?.idempotent === true || headerOf(headers, 'idempotency-key') !== undefined
+}
+
+/** The first attempt of a call, and what it was sent with. */
+export interface FirstAttempt {
+  readonly attempt: Attempt
+  readonly opts: ScopedOptions
+}
+
 /**
  * A call that may be sent more than once, one attempt at a time: what every layer that repeats has in common. Who
  * extends it decides whether, and when.
@@ -42,14 +53,8 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
     return this.opts.method
   }
 
-  /** Whether the caller marked the request as one that may be repeated. */
   protected get marked(): boolean {
-    const { opts } = this
-    return (
-      opts.idempotent === true ||
-      opts.resilience?.idempotent === true ||
-      headerOf(opts.headers, 'idempotency-key') !== undefined
-    )
+    return isMarked(this.opts)
   }
 
   get replayable(): boolean {
@@ -92,6 +97,13 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
       attempt.onResponseError(null, error as Error)
       return true
     }
+  }
+
+  /** A fused call has sent the first attempt already. */
+  protected takeFirst(attempt: A): FirstAttempt {
+    this.current = attempt
+    this.scope.branch(attempt)
+    return { attempt, opts: this.optsFor(attempt) }
   }
 
   private observe(observer: AttemptObserver, attempt: A, opts: ScopedOptions): ScopedOptions {

@@ -6,7 +6,8 @@ import type { RetryBudget } from '../policies/retry-budget.ts'
 import { Attempt } from './attempt.ts'
 import type { CallPlan } from './call-plan.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
-import { RepeatingCall } from './repeating-call.ts'
+import type { FusedLevel, FusedRepeater } from './fused-plan.ts'
+import { type FirstAttempt, RepeatingCall } from './repeating-call.ts'
 import { requestOf } from './request-of.ts'
 import { failByDeadline } from './running-deadline.ts'
 
@@ -30,7 +31,7 @@ export interface RetryTally {
  * One call and all its attempts, of which at most one is under way. It is the guard of the stages above it as well: they
  * are asked once a call, then the first attempt is sent.
  */
-export class RetriedCall extends RepeatingCall implements RetryContext {
+export class RetriedCall extends RepeatingCall implements RetryContext, FusedRepeater {
   attempt = 0
   backoff: Backoff | null = null
   refusal: RetryRefusal | null = null
@@ -63,12 +64,11 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
     return this.send(0)
   }
 
-  /** The first attempt, and its options, where a fused call has sent it already. */
-  adoptFirst(): { readonly attempt: Attempt; readonly opts: ScopedOptions } {
-    const attempt = new Attempt(this, this.scope.exchange, this.scope)
+  adoptFirst(): FirstAttempt {
+    const { exchange } = this.scope
+    exchange.retries = Math.max(exchange.retries, this.repeat.policy.maxAttempts - 1)
     this.attempt++
-    this.current = attempt
-    return { attempt, opts: this.optsFor(attempt) }
+    return this.takeFirst(new Attempt(this, exchange, this.scope))
   }
 
   private send(backoffBefore: number): boolean {
@@ -151,6 +151,37 @@ export class RetriedCall extends RepeatingCall implements RetryContext {
       this.scope.exchange.backingOff--
     }
     super.stop(reason)
+  }
+}
+
+/** One retry() in its place in a chain. */
+export class RetryLevel implements FusedLevel {
+  readonly plan: CallPlan
+  readonly isPassive = false
+  readonly races = false
+  private readonly repeat: RetryPlan
+
+  constructor(plan: CallPlan, repeat: RetryPlan) {
+    this.plan = plan
+    this.repeat = repeat
+  }
+
+  get budget(): RetryBudget | null {
+    return this.repeat.budget
+  }
+
+  fits(): boolean {
+    return !this.repeat.asksUser
+  }
+
+  begins(): null {
+    return null
+  }
+
+  answered(): void {}
+
+  callOf(given: ScopedOptions, handler: Dispatcher.DispatchHandler, scope: CallScope, owns: boolean): RetriedCall {
+    return new RetriedCall(this.plan, this.repeat, given, handler, scope, owns)
   }
 }
 

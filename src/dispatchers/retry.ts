@@ -1,4 +1,3 @@
-import type { Dispatcher } from 'undici'
 import { checkNumber, checkOptions } from '../policies/options.ts'
 import { PerOrigin } from '../policies/per-origin.ts'
 import {
@@ -12,20 +11,14 @@ import {
   type RetryBudgetView,
   retryBudgetDefaults,
 } from '../policies/retry-budget.ts'
-import { assertHandler } from './assert-handler.ts'
 import { BudgetChoice } from './budget-choice.ts'
 import { CallPlan } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
-import { markEdged } from './edge.ts'
-import { Exchange, scopeOf } from './exchange.ts'
-import { FusedCall } from './fused-call.ts'
-import { fusedPlanOf } from './fused-plan.ts'
 import { withEdge } from './guard.ts'
-import { withSteadyHeaders } from './headers.ts'
-import { onHop, scopeOn } from './hop.ts'
+import { repeatDispatch } from './repeat-layer.ts'
 import { replayDefaults } from './replay.ts'
-import { RetriedCall, type RetryPlan, type RetryTally } from './retried-call.ts'
+import { RetryLevel, type RetryPlan, type RetryTally } from './retried-call.ts'
 
 /** Options of {@link retry}. */
 export interface RetryOptions extends RetryDecisionOptions {
@@ -109,7 +102,8 @@ export function retry(options: RetryOptions = {}): RetryLayer {
   const choice = new BudgetChoice('retry')
   const tally = new Tally()
   const repeat: RetryPlan = { ...checkRetry(options), budget: choice.take(options.budget), tally }
-  const build: ChainBuilder = (stages, inner, keeper) => throughRetry(new CallPlan(stages, inner, keeper), repeat)
+  const build: ChainBuilder = (stages, inner, keeper) =>
+    repeatDispatch('retry', new RetryLevel(new CallPlan(stages, inner, keeper), repeat))
   const layer = layerOf({ name: 'retry', build }, (dispatch) => build([], withEdge(dispatch), null))
   const update = (changes: Partial<RetryOptions>) => {
     const next = { ...current, ...changes }
@@ -130,26 +124,4 @@ export function retry(options: RetryOptions = {}): RetryLayer {
     return views
   }
   return Object.assign(layer, { update, state })
-}
-
-function throughRetry(plan: CallPlan, repeat: RetryPlan): Dispatcher['dispatch'] {
-  const fused = fusedPlanOf(plan, repeat)
-  return markEdged(function retry(given, handler) {
-    const scope = scopeOf(given)
-    if (scope !== null) {
-      const opts = onHop(given, scope)
-      return new RetriedCall(plan, repeat, opts, handler, scopeOn(opts, scope), false).enter()
-    }
-    if (plan.keeper === null) assertHandler(handler)
-    // A copy is kept: the caller may use its object again, for another request, while this call may still be sent again.
-    const kept = { ...withSteadyHeaders(given) }
-    if (fused !== null) {
-      const now = performance.now()
-      if (fused.fits(kept, handler, now)) return new FusedCall(fused, kept, handler, now).enter()
-    }
-    const exchange = new Exchange(kept)
-    const accepted = new RetriedCall(plan, repeat, kept, handler, exchange, true).enter()
-    exchange.runningAt = 0
-    return accepted
-  })
 }

@@ -137,6 +137,7 @@ const droppedShare = 0.01
 const longestWindow = 1000
 
 const critical = 0
+const sheddable = 2
 
 /**
  * A limit on calls under way at once that finds its value by itself: it rises while the origin answers as fast as it can,
@@ -217,10 +218,15 @@ export class AdaptiveLimit implements Policy, Permit {
 
   /** Takes a slot; throws a {@link ConcurrencyLimitedError} where none is open to a call of this priority. */
   acquire(scope: Scope): Permit {
-    const { priority } = scope.exchange
-    if (this.#inUse >= (this.#open[priority] as number)) this.#refuse(scope, priority)
+    // What is open to the least important is open to all, whoever they are.
+    if (this.#inUse >= (this.#open[sheddable] as number)) this.#ask(scope)
     if (++this.#inUse > this.#mostInUse) this.#mostInUse = this.#inUse
     return this
+  }
+
+  #ask(scope: Scope): void {
+    const { priority } = scope.exchange
+    if (this.#inUse >= (this.#open[priority] as number)) this.#refuse(scope, priority)
   }
 
   head(outcome: Outcome, scope: Scope): void {
@@ -247,7 +253,7 @@ export class AdaptiveLimit implements Policy, Permit {
     const open = this.#open
     open[critical] = limit
     open[1] = Math.ceil(normalShare * limit)
-    open[2] = Math.ceil(sheddableShare * limit)
+    open[sheddable] = Math.ceil(sheddableShare * limit)
   }
 
   #refuse(scope: Scope, priority: number): void {

@@ -1,3 +1,4 @@
+import { lane, type TimerLane } from './clock.ts'
 import { checkBoolean, checkDuration, checkNumber, checkOptions, withoutUndefined } from './options.ts'
 import { isSuccess, type Outcome } from './outcome.ts'
 import type { Forgettable } from './per-origin.ts'
@@ -140,6 +141,8 @@ export class HedgeOrigin implements Forgettable {
   #estimate = 0
   #estimatedFor: HedgePolicy | null = null
   #holdsUntil = Number.NEGATIVE_INFINITY
+  #lane: TimerLane | null = null
+  #lanesDelay = 0
 
   /** Nothing of it is in flight, and what it knows is soon learnt again. */
   get idle(): boolean {
@@ -162,6 +165,16 @@ export class HedgeOrigin implements Forgettable {
     this.#estimatedFor = policy
     this.#holdsUntil = now + estimateHolds
     return this.#estimate
+  }
+
+  /** Where that time is waited for. */
+  lane(policy: HedgePolicy, now: number): TimerLane {
+    const delay = this.delay(policy, now)
+    if (this.#lane === null || this.#lanesDelay !== delay) {
+      this.#lane = lane(delay)
+      this.#lanesDelay = delay
+    }
+    return this.#lane
   }
 
   view(policy: HedgePolicy, now: number): HedgeView {

@@ -1,15 +1,22 @@
 // One object serves a call of the standard chain while all goes well, and takes itself apart when something else happens.
 // Nobody must be able to tell: every case here runs through both, and what the caller sees has to be the same.
 import {
+  adaptiveLimit,
   bulkhead,
   type CallOptions,
   circuitBreaker,
   classify,
   compose,
   createAgent,
+  deadline,
+  fallback,
   guard,
+  hedge,
   type Layer,
+  rateLimit,
+  retry,
   standard,
+  standardHedging,
   tracing,
 } from 'roundtripper'
 import { type ServerOptions, type Step, startServer } from 'roundtripper/testing'
@@ -152,15 +159,23 @@ const cases: readonly Case[] = [
   })),
 ]
 
-function chainOf(extra: readonly Layer[]) {
-  const layers = standard({
-    deadline: 60_000,
-    retry: { maxAttempts: 2, backoff: 1 },
-    circuitBreaker: false,
-    bulkhead: false,
-    attemptTimeout: 9_000,
-    bodyTimeout: 9_000,
-  })
+const clocks = {
+  deadline: 60_000,
+  circuitBreaker: false,
+  bulkhead: false,
+  attemptTimeout: 9_000,
+  bodyTimeout: 9_000,
+} as const
+
+/** What may send a call again, below tracing and a deadline, and above the clocks. */
+const kinds = {
+  standard: () => standard({ ...clocks, retry: { maxAttempts: 2, backoff: 1 } }),
+  standardHedging: () => standardHedging({ ...clocks, hedge: { percentile: false } }),
+} as const
+type Kind = keyof typeof kinds
+
+function chainOf(kind: Kind, extra: readonly Layer[]) {
+  const layers = kinds[kind]()
   const slots = bulkhead({ limit: 4, queue: 6 })
   const breaker = circuitBreaker({ minimumCalls: 1_000 })
   // Below retry, above the clocks: where standard() has them.
@@ -171,14 +186,14 @@ function chainOf(extra: readonly Layer[]) {
   }
 }
 
-async function play(protocol: 'h1' | 'h2', extra: readonly Layer[], one: Case): Promise<string[]> {
+async function play(protocol: 'h1' | 'h2', kind: Kind, extra: readonly Layer[], one: Case): Promise<string[]> {
   const server = await startServer({ protocol, ...(one.respond !== undefined && { respond: one.respond }) })
   const agent = createAgent({ connections: 1, connect: { ca: server.ca as string } })
   onTestFinished(async () => {
     await agent.destroy()
     await server.close()
   })
-  const { slots, breaker, layers } = chainOf(extra)
+  const { slots, breaker, layers } = chainOf(kind, extra)
   const chain = compose(agent, layers)
   const diaries = Array.from({ length: one.calls ?? 1 }, () => new Diary(one.act ?? (() => {})))
   const opts = { origin: server.origin, path: '/', method: 'GET', ...one.opts } as Dispatcher.DispatchOptions
@@ -201,8 +216,15 @@ async function play(protocol: 'h1' | 'h2', extra: readonly Layer[], one: Case): 
 
 describe.each(protocols)('over HTTP/$version', ({ protocol }) => {
   it.each(cases)('45, 47: $name is the same in one object and in many', async (one) => {
-    const many = await play(protocol, [classify(() => undefined)], one)
-    const fused = await play(protocol, [], one)
+    const many = await play(protocol, 'standard', [classify(() => undefined)], one)
+    const fused = await play(protocol, 'standard', [], one)
+    expect(fused).toEqual(many)
+  })
+
+  it.each(cases)('31, 45, 47: $name is the same in both, hedged, with a fallback above', async (one) => {
+    const other = () => fallback({ value: { status: 203, body: 'in its place' } })
+    const many = await play(protocol, 'standardHedging', [classify(() => undefined), other()], one)
+    const fused = await play(protocol, 'standardHedging', [other()], one)
     expect(fused).toEqual(many)
   })
 })
@@ -241,6 +263,26 @@ describe('what serves a call', () => {
     expect(servedBy(standard(), { method: 'PUT', body: 'x' })).toBe('FusedCall')
     expect(servedBy(standard({ circuitBreaker: false }))).toBe('FusedCall')
     expect(servedBy(standard(), withOptions({ priority: 'sheddable', idempotent: true }))).toBe('FusedCall')
+  })
+
+  it('is one object also with hedges, a fallback above, and limits below', () => {
+    const limits = [rateLimit({ limit: 10, window: 1000 }), bulkhead(), adaptiveLimit()]
+    expect(servedBy(standardHedging())).toBe('FusedCall')
+    expect(servedBy(standardHedging(), { method: 'POST', body: 'x' })).toBe('FusedCall')
+    expect(servedBy([fallback({ value: {} }), ...standard()])).toBe('FusedCall')
+    expect(servedBy([deadline(), fallback({ value: {} }), hedge(), ...limits])).toBe('FusedCall')
+    expect(servedBy([fallback({ value: {} }), bulkhead()])).toBe('FusedCall')
+  })
+
+  it('is an object for each part where that has more to know of each call', () => {
+    const key = () => 'all'
+    const [first, second] = [retry({ budget: false }), hedge({ budget: false })]
+    vi.spyOn(process, 'emitWarning').mockReturnValue()
+    expect(servedBy([second, first])).toBe('Edge')
+    expect(servedBy(standardHedging(), { method: 'POST', body: 'x', idempotent: true })).toBe('Edge')
+    expect(servedBy([fallback({ value: {}, on: () => undefined }), ...standard()])).toBe('Edge')
+    expect(servedBy([retry(), rateLimit({ limit: 10, window: 1000, key })])).toBe('Edge')
+    expect(servedBy([rateLimit({ limit: 10, window: 1000 }), retry(), bulkhead()])).toBe('Edge')
   })
 
   it('is an object for each part where somebody has an eye on attempts, or the body streams', () => {

@@ -1,6 +1,22 @@
 // Random calls through one object and through many, with the same seed: whatever transport and consumers do, what each side
 // sees of the other has to be the same, line by line.
-import { bulkhead, circuitBreaker, classify, compose, guard, retryBudget, retryThrottle, standard } from 'roundtripper'
+import {
+  adaptiveLimit,
+  bulkhead,
+  circuitBreaker,
+  classify,
+  compose,
+  fallback,
+  guard,
+  hedge,
+  type Layer,
+  type RetryBudget,
+  rateLimit,
+  retry,
+  retryBudget,
+  retryThrottle,
+  standard,
+} from 'roundtripper'
 import { seededRandom } from 'roundtripper/testing'
 import { Dispatcher } from 'undici'
 import { expect, it, onTestFinished, vi } from 'vitest'
@@ -155,6 +171,25 @@ class Consumer implements Dispatcher.DispatchHandler {
   }
 }
 
+/** What may send a call again, and what takes the place of its answer. */
+function drawRepeating(draw: Draw, budget: RetryBudget | false): { above: Layer[]; below: Layer[] } {
+  const sends = draw(9)
+  const below =
+    sends === 0
+      ? []
+      : sends < 5
+        ? [retry({ maxAttempts: 1 + draw(3), backoff: 503, budget })]
+        : [hedge({ maxHedges: draw(3), delay: 307 + draw(3_000), percentile: false, budget })]
+  const sources = [
+    { value: { status: 203, body: 'value' } },
+    { respond: () => undefined },
+    { respond: async () => ({ body: 'made' }) },
+    { upstream: 'http://127.0.0.2' },
+  ]
+  const above = sends === 0 || draw(3) === 0 ? [fallback(sources[draw(4)] as (typeof sources)[number])] : []
+  return { above, below }
+}
+
 async function play(seed: number, inOneObject: boolean): Promise<string[]> {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'], now: 0 })
   const random = seededRandom(seed)
@@ -188,8 +223,28 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
     deadline: 6_000 + draw(6_000),
     attemptTimeout: 2_000 + draw(3_900),
     bodyTimeout: 2_500 + draw(2_000),
-    retry: { maxAttempts: 1 + draw(3), backoff: 503, budget: draw(4) === 0 ? false : budget },
+    retry: false,
   })
+  const repeating = drawRepeating(draw, draw(4) === 0 ? false : budget)
+  const rate = rateLimit({
+    limit: 3,
+    window: 1_009,
+    queue: draw(3),
+    shadow: draw(4) === 0,
+    serverHeaders: draw(2) === 0,
+  })
+  const limit = adaptiveLimit({
+    initialLimit: 1 + draw(3),
+    maxLimit: 4,
+    window: 1_000,
+    windowCalls: 1,
+    shadow: draw(2) === 0,
+    unreadBodyTimeout: 3_301,
+    random: () => draw(100) / 100,
+  })
+  const limits = [[], [], [rate], [limit], [rate, limit]][draw(5)] as Layer[]
+  // Above or below the deadline.
+  const [top, middle] = draw(4) === 0 ? [[], repeating.above] : [repeating.above, []]
   const transport = new Transport(draw, lines)
   const note = guard({
     acquire: ({ number, exchange }) => {
@@ -199,7 +254,19 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
   })
   const ground = draw(4) === 0 ? transport.compose(note) : transport
   const above = inOneObject ? [] : classify(() => undefined)
-  const chain = compose(ground, above, others.slice(0, 2), breaker, slots, others.slice(2))
+  const chain = compose(
+    ground,
+    above,
+    top,
+    others.slice(0, 1),
+    middle,
+    repeating.below,
+    limits.slice(0, 1),
+    breaker,
+    slots,
+    limits.slice(1),
+    others.slice(1),
+  )
 
   const calls = 1 + draw(5)
   const settle = (most: number) => vi.advanceTimersByTimeAsync(1 + draw(most))
@@ -210,7 +277,8 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
     const method = methods[draw(methods.length)] as Dispatcher.HttpMethod
     const body = method.startsWith('P') ? 'body' : null
     const resilience = draw(2) === 0 ? { priority: priorities[draw(3)] } : undefined
-    const opts = { origin, path: `/${number}`, method, body, ...(resilience && { resilience }) }
+    const idempotent = draw(4) === 0
+    const opts = { origin, path: `/${number}`, method, body, idempotent, ...(resilience && { resilience }) }
     chain.dispatch(opts, consumer)
     await settle(97)
   }
@@ -231,6 +299,7 @@ async function play(seed: number, inOneObject: boolean): Promise<string[]> {
   for (const { kept } of consumers) kept?.abort(new Error('over'))
   await vi.advanceTimersByTimeAsync(30_000)
   lines.push(`circuit ${JSON.stringify(breaker.state()[origin])}`, `budget ${JSON.stringify(budget.state())}`)
+  lines.push(`rate ${JSON.stringify(rate.state())}`, `limit ${JSON.stringify(limit.state())}`)
   tellSlots()
   await chain.destroy()
   return lines

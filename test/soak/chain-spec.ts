@@ -28,7 +28,7 @@ export type LayerName = (typeof layerNames)[number]
 
 /**
  * How the layers become a dispatcher: adjacent ones folded into one guard, each in a guard of its own because a foreign
- * interceptor stands between every two, or by undici's `agent.compose`. `single` is the standard chain, or some of it,
+ * interceptor stands between every two, or by undici's `agent.compose`. `single` is one of the standard chains, or some of it,
  * without a probe between: only then one object serves a call.
  */
 export const forms = ['fused', 'unfused', 'composed', 'single'] as const
@@ -123,10 +123,19 @@ function drawLayers(random: SeededRandom): LayerName[] {
 }
 
 const singleShare = 0.2
-const mayBeSingle: readonly LayerName[] = ['deadline', 'circuitBreaker', 'bulkhead', 'attemptTimeout', 'bodyTimeout']
+const singleShares: Partial<Record<LayerName, number>> = {
+  fallback: 0.25,
+  deadline: 0.7,
+  circuitBreaker: 0.7,
+  bulkhead: 0.7,
+  adaptiveLimit: 0.3,
+  attemptTimeout: 0.7,
+  bodyTimeout: 0.7,
+}
 
 function drawSingle(random: SeededRandom): LayerName[] {
-  return layerNames.filter((name) => name === 'retry' || (mayBeSingle.includes(name) && random.chance(0.7)))
+  const sender = random.chance(0.7) ? 'retry' : 'hedge'
+  return layerNames.filter((name) => name === sender || random.chance(singleShares[name] ?? 0))
 }
 
 /** A chain by chance: layers, positions and settings. */
