@@ -1,96 +1,59 @@
-// `npm run bench:layers`: what each layer adds to a call that goes well, on a dispatcher that answers at once, against
-// three empty forwarding layers in the same run.
+// `npm run bench:layers`: what each layer adds to a call that goes well, with no socket anywhere, against three empty
+// forwarding layers in the same run.
 import { parseArgs } from 'node:util'
-import {
-  adaptiveLimit,
-  attemptTimeout,
-  bulkhead,
-  circuitBreaker,
-  compose,
-  guard,
-  type Layer,
-  rateLimit,
-} from 'roundtripper'
-import type { Dispatcher } from 'undici'
-import { emptyLayer } from './empty-layer.ts'
+import type { LayerRoundResult } from './layer-client.ts'
+import { type LayerName, type LayerRow, layerRows } from './layer-rows.ts'
+import { startLayerClient } from './processes.ts'
 import { median } from './statistics.ts'
-import { round, StubDispatcher } from './stub.ts'
 
 const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '41' }, calls: { type: 'string', default: '50000' } },
+  options: {
+    rounds: { type: 'string', default: '21' },
+    calls: { type: 'string', default: '20000' },
+    processes: { type: 'string', default: '3' },
+    callers: { type: 'string', default: '100' },
+    only: { type: 'string' },
+  },
 })
 const rounds = Number(values.rounds)
 const calls = Number(values.calls)
+const processes = Number(values.processes)
+const callers = Number(values.callers)
 
-// More than a stub can be asked in a millisecond.
-const ample = { limit: 1e4, window: 1 } as const
+// Rounds not counted: until then the compiler is at work.
+const warmUps = 5
 
-/** One row each, as they are by default. */
-const layers: Readonly<Record<string, () => Layer>> = {
-  adaptiveLimit: () => adaptiveLimit(),
-  attemptTimeout: () => attemptTimeout(),
-  bulkhead: () => bulkhead(),
-  circuitBreaker: () => circuitBreaker(),
-  'rateLimit, token bucket': () => rateLimit(ample),
-  'rateLimit, fixed window': () => rateLimit({ ...ample, algorithm: 'fixedWindow' }),
-  'rateLimit, sliding window': () => rateLimit({ ...ample, algorithm: 'slidingWindow' }),
-}
+const all = Object.keys(layerRows) as LayerName[]
+const only = values.only?.split(',')
+const names = all.filter((name) => only === undefined || only.some((one) => name.startsWith(one)))
 
-/** What somebody has to ask for: measured, and not judged. */
-const onRequest: Readonly<Record<string, () => Layer>> = {
-  'rateLimit, server headers': () => rateLimit({ ...ample, serverHeaders: true }),
-}
-
-const stub = new StubDispatcher()
-const bare = stub.dispatch.bind(stub)
-// A chain of the kit around the layer: what any chain costs, whatever is in it, is no layer's own.
-const ground = guard({ name: 'ground', acquire: () => null })
-
-function chainOf(...parts: Layer[]): Dispatcher['dispatch'] {
-  const chain = compose(stub, ...parts)
-  return chain.dispatch.bind(chain)
-}
-
-const variants = new Map<string, Dispatcher['dispatch']>([
-  ['bare', bare],
-  ['three empty layers', emptyLayer(emptyLayer(emptyLayer(bare)))],
-  ['ground', chainOf(ground)],
-  ...Object.entries({ ...layers, ...onRequest }).map(([name, make]) => [name, chainOf(ground, make())] as const),
-])
-
-const costs = new Map<string, number[]>()
-for (const [name, dispatch] of variants) {
-  for (let warm = 0; warm < 4; warm++) round(dispatch, calls)
-  costs.set(name, [])
-}
-const names = [...variants.keys()]
-for (let at = 0; at < rounds; at++) {
-  // A different one goes first each time, so that none always pays for another's garbage.
-  for (let turn = 0; turn < names.length; turn++) {
-    const name = names[(at + turn) % names.length] as string
-    costs.get(name)?.push(round(variants.get(name) as Dispatcher['dispatch'], calls))
+const results = new Map<LayerName, LayerRoundResult[]>(names.map((name) => [name, []]))
+for (let set = 0; set < processes; set++) {
+  for (const name of names) {
+    const client = await startLayerClient({ name, callers })
+    for (let warm = 0; warm < warmUps; warm++) await client.round(calls)
+    for (let at = 0; at < rounds; at++) results.get(name)?.push(await client.round(calls))
+    await client.stop()
   }
 }
 
-// Round by round: a layer is a hundredth of what the machine's other work makes of two rounds far apart.
-function added(name: string, to: string): number {
-  const ground = costs.get(to) as number[]
-  return median((costs.get(name) as number[]).map((cost, at) => cost - (ground[at] as number)))
-}
+// Of the whole run: a process compiles its code one way or another, and what all are measured against is one thing.
+const bar = median([...results.values()].flat().map(({ empties }) => empties))
 
-const bar = added('three empty layers', 'bare')
-
-console.log('On a stub dispatcher, microseconds of CPU a call')
+const when = callers === 0 ? 'answered before the dispatch returns' : `${callers} calls under way at once`
+console.log(`Microseconds of CPU a call, ${when}; ${processes} processes of ${rounds} rounds of ${calls} calls each`)
 console.log(`  three empty forwarding layers    ${bar.toFixed(3)}`)
-console.log(`  a chain with nothing in it       ${added('ground', 'bare').toFixed(3)}`)
-console.log('What a layer adds to it, and in three empty layers')
+console.log('What a layer adds to its chain, and in three empty layers')
 let dear = 0
-for (const name of [...Object.keys(layers), ...Object.keys(onRequest)]) {
-  const cost = added(name, 'ground')
-  const isDear = cost > bar && name in layers
-  if (isDear) dear++
+for (const [name, found] of results) {
+  const cost = median(found.map(({ layer }) => layer))
+  const without = median(found.map((one) => one.without))
+  const { exempt }: LayerRow = layerRows[name]
+  const isDear = cost > bar
+  if (isDear && exempt === undefined) dear++
+  const told = isDear ? `  more than it may${exempt === undefined ? '' : `, but ${exempt}`}` : ''
   console.log(
-    `  ${name.padEnd(32)} ${cost.toFixed(3)}  ${(cost / bar).toFixed(2)}${isDear ? '  more than it may' : ''}`,
+    `  ${name.padEnd(32)} ${cost.toFixed(3).padStart(6)}  ${(cost / bar).toFixed(2).padStart(5)}  to ${without.toFixed(3)}${told}`,
   )
 }
 if (dear > 0) process.exitCode = 1

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { AgentSetup } from './agent-client.ts'
 import type { ClientSetup, Round, RoundResult } from './client.ts'
 import type { FetchRoundResult, FetchSetup } from './fetch-client.ts'
+import type { LayerRoundResult, LayerSetup } from './layer-client.ts'
 
 export interface ServerAddresses {
   readonly http1: string
@@ -47,6 +48,10 @@ export function startAgentClient(setup: AgentSetup): Promise<BenchClient> {
 
 export function startFetchClient(setup: FetchSetup): Promise<BenchClient<FetchRoundResult>> {
   return attach(start('./fetch-client.ts', JSON.stringify(setup)))
+}
+
+export function startLayerClient(setup: LayerSetup): Promise<BenchClient<LayerRoundResult>> {
+  return attach(start('./layer-client.ts', JSON.stringify(setup)))
 }
 
 async function attach<Result>(child: ChildProcess): Promise<BenchClient<Result>> {

@@ -9,7 +9,7 @@ const headers = { 'content-type': 'application/json', 'content-length': '11' }
 const chunk = Buffer.from('{"ok":true}')
 const trailers = {}
 
-class StubController implements Dispatcher.DispatchController {
+export class StubController implements Dispatcher.DispatchController {
   aborted = false
   paused = false
   reason: Error | null = null
@@ -20,14 +20,18 @@ class StubController implements Dispatcher.DispatchController {
   resume(): void {}
 }
 
+/** 200 with eleven bytes of JSON. */
+export function tellAnswer(handler: Dispatcher.DispatchHandler, controller: StubController): void {
+  handler.onRequestStart?.(controller, null)
+  handler.onResponseStart?.(controller, 200, headers, 'OK')
+  handler.onResponseData?.(controller, chunk)
+  handler.onResponseEnd?.(controller, trailers)
+}
+
 /** Answers each request at once. */
 export class StubDispatcher extends Dispatcher {
   override dispatch(_opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const controller = new StubController()
-    handler.onRequestStart?.(controller, null)
-    handler.onResponseStart?.(controller, 200, headers, 'OK')
-    handler.onResponseData?.(controller, chunk)
-    handler.onResponseEnd?.(controller, trailers)
+    tellAnswer(handler, new StubController())
     return true
   }
 
@@ -42,7 +46,7 @@ export class StubDispatcher extends Dispatcher {
 
 let ended = 0
 
-class Consumer implements Dispatcher.DispatchHandler {
+export class Consumer implements Dispatcher.DispatchHandler {
   bytes = 0
   onRequestStart(): void {}
   onResponseStart(): void {}

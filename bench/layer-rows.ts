@@ -1,0 +1,71 @@
+import {
+  adaptiveLimit,
+  attemptTimeout,
+  bodyTimeout,
+  bulkhead,
+  circuitBreaker,
+  classify,
+  deadline,
+  deduplicate,
+  fallback,
+  guard,
+  hedge,
+  type Layer,
+  logging,
+  rateLimit,
+  retry,
+  tracing,
+} from 'roundtripper'
+
+/** A layer, and the chain that it is put into. */
+export interface LayerRow {
+  /** From the outermost; `'it'` stands for the layer. */
+  readonly chain: readonly ('it' | (() => Layer))[]
+  readonly layer: () => Layer
+  /** Why it may cost more than the others; then it is measured, and not judged. */
+  readonly exempt?: string
+}
+
+// What any chain costs, whatever is in it, is no layer's own: each has a policy of the user's already.
+const ground = () => guard({ name: 'ground', acquire: () => null })
+
+function onGround(layer: () => Layer, exempt?: string): LayerRow {
+  return { chain: [ground, 'it'], layer, ...(exempt === undefined ? null : { exempt }) }
+}
+
+// More than a stub can be asked in a millisecond.
+const ample = { limit: 1e4, window: 1 } as const
+// With a policy of the user's in the chain, or with tracing or logging, an attempt is a scope that somebody may look at.
+const attempts = 'attempts that somebody looks at are objects'
+// Served by one object without the layer that is measured, and with it.
+const fixed = () => fallback({ value: {} })
+const deaf = { debug: () => undefined, info: () => undefined, warn: () => undefined }
+
+export const layerRows = {
+  // It would learn from a stub that there is no server behind it.
+  adaptiveLimit: onGround(() => adaptiveLimit({ initialLimit: 1000, minLimit: 1000 })),
+  attemptTimeout: onGround(attemptTimeout),
+  bodyTimeout: onGround(bodyTimeout, 'it reads the clock for each piece of a body'),
+  bulkhead: onGround(bulkhead),
+  // Without an attempt timeout it would warn: that one's share is in both.
+  circuitBreaker: { chain: [ground, 'it', attemptTimeout], layer: circuitBreaker },
+  classify: onGround(() => classify(() => undefined)),
+  deadline: onGround(deadline),
+  deduplicate: onGround(deduplicate, "undici's own, which writes down each request to compare it"),
+  'fallback, one object': { chain: ['it', retry, bulkhead], layer: fixed },
+  'fallback, many objects': onGround(fixed, attempts),
+  // An attempt timeout belongs below it: one clock runs in any case then.
+  'hedge, one object': { chain: [fixed, 'it', bulkhead, attemptTimeout], layer: hedge },
+  'hedge, many objects': onGround(hedge, attempts),
+  'logging, level off': onGround(() => logging({ logger: { ...deaf, isLevelEnabled: () => false } })),
+  'logging, a record each': onGround(() => logging({ logger: deaf }), 'it makes the record'),
+  'rateLimit, token bucket': onGround(() => rateLimit(ample)),
+  'rateLimit, fixed window': onGround(() => rateLimit({ ...ample, algorithm: 'fixedWindow' })),
+  'rateLimit, sliding window': onGround(() => rateLimit({ ...ample, algorithm: 'slidingWindow' })),
+  'rateLimit, server headers': onGround(() => rateLimit({ ...ample, serverHeaders: true })),
+  'retry, one object': { chain: [fixed, 'it', bulkhead], layer: retry },
+  'retry, many objects': onGround(retry, attempts),
+  'tracing, no SDK': onGround(tracing),
+} satisfies Record<string, LayerRow>
+
+export type LayerName = keyof typeof layerRows
