@@ -2,7 +2,15 @@ import { AimdLimit } from './aimd-limit.ts'
 import { ConcurrencyLimitedError } from './errors.ts'
 import { Gradient2Limit } from './gradient2-limit.ts'
 import { bounded, type LimitAlgorithm, type LimitSettings } from './limit-algorithm.ts'
-import { checkBoolean, checkDuration, checkFunction, checkNumber, checkOptions, withoutUndefined } from './options.ts'
+import {
+  checkBoolean,
+  checkDuration,
+  checkFunction,
+  checkNumber,
+  checkOptions,
+  show,
+  withoutUndefined,
+} from './options.ts'
 import type { Outcome } from './outcome.ts'
 import type { Permit, Policy, Scope } from './policy.ts'
 import { VegasLimit } from './vegas-limit.ts'
@@ -104,12 +112,12 @@ export function checkAdaptiveLimit(options: AdaptiveLimitOptions = {}): Adaptive
   const given = { ...adaptiveLimitDefaults, random: Math.random, ...named } as AdaptiveLimitSettings
   if (typeof given.algorithm !== 'string' || !Object.hasOwn(algorithms, given.algorithm)) {
     throw new TypeError(
-      `algorithm must be one of ${Object.keys(algorithms).join(', ')}, got ${String(given.algorithm)}`,
+      `adaptiveLimit: algorithm must be one of ${Object.keys(algorithms).join(', ')}, got ${show(given.algorithm)}`,
     )
   }
-  const minLimit = checkNumber('minLimit', given.minLimit, { min: 1, integer: true })
-  const maxLimit = checkNumber('maxLimit', given.maxLimit, { min: minLimit, integer: true })
-  const normalShare = checkNumber('normalShare', given.normalShare, { min: 0, max: 1 })
+  const minLimit = checkNumber('adaptiveLimit: minLimit', given.minLimit, { min: 1, integer: true })
+  const maxLimit = checkNumber('adaptiveLimit: maxLimit', given.maxLimit, { min: minLimit, integer: true })
+  const normalShare = checkNumber('adaptiveLimit: normalShare', given.normalShare, { min: 0, max: 1 })
   // Of what was not given nobody has to know the default.
   const initialLimit = named.initialLimit ?? bounded(given.initialLimit, { minLimit, maxLimit })
   const sheddableShare = named.sheddableShare ?? Math.min(given.sheddableShare, normalShare)
@@ -117,14 +125,18 @@ export function checkAdaptiveLimit(options: AdaptiveLimitOptions = {}): Adaptive
     algorithm: given.algorithm,
     minLimit,
     maxLimit,
-    initialLimit: checkNumber('initialLimit', initialLimit, { min: minLimit, max: maxLimit, integer: true }),
-    window: checkDuration('window', given.window),
-    windowCalls: checkNumber('windowCalls', given.windowCalls, { min: 1, integer: true }),
+    initialLimit: checkNumber('adaptiveLimit: initialLimit', initialLimit, {
+      min: minLimit,
+      max: maxLimit,
+      integer: true,
+    }),
+    window: checkDuration('adaptiveLimit: window', given.window),
+    windowCalls: checkNumber('adaptiveLimit: windowCalls', given.windowCalls, { min: 1, integer: true }),
     normalShare,
-    sheddableShare: checkNumber('sheddableShare', sheddableShare, { min: 0, max: normalShare }),
-    slowAfter: checkDuration('slowAfter', given.slowAfter),
-    shadow: checkBoolean('shadow', given.shadow),
-    random: checkFunction('random', given.random),
+    sheddableShare: checkNumber('adaptiveLimit: sheddableShare', sheddableShare, { min: 0, max: normalShare }),
+    slowAfter: checkDuration('adaptiveLimit: slowAfter', given.slowAfter),
+    shadow: checkBoolean('adaptiveLimit: shadow', given.shadow),
+    random: checkFunction('adaptiveLimit: random', given.random),
   }
 }
 

@@ -43,10 +43,10 @@ export function checkBulkhead(options: BulkheadOptions = {}): BulkheadSettings {
   const { limit = bulkheadDefaults.limit, queue = bulkheadDefaults.queue, queueTimeout } = options
   const { shadow = bulkheadDefaults.shadow } = options
   return {
-    limit: checkNumber('limit', limit, { min: 1, integer: true }),
-    queue: checkNumber('queue', queue, { min: 0, integer: true }),
-    queueTimeout: queueTimeout === undefined ? undefined : checkDuration('queueTimeout', queueTimeout),
-    shadow: checkBoolean('shadow', shadow),
+    limit: checkNumber('bulkhead: limit', limit, { min: 1, integer: true }),
+    queue: checkNumber('bulkhead: queue', queue, { min: 0, integer: true }),
+    queueTimeout: queueTimeout === undefined ? undefined : checkDuration('bulkhead: queueTimeout', queueTimeout),
+    shadow: checkBoolean('bulkhead: shadow', shadow),
   }
 }
 

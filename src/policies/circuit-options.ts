@@ -202,40 +202,53 @@ export function checkCircuitBreaker(options: CircuitBreakerOptions = {}): Circui
   const defaults = circuitBreakerDefaults
   const { slowCallShare, slowCallDuration, failureShare = defaults.failureShare } = options
   if ((slowCallShare === undefined) !== (slowCallDuration === undefined)) {
-    throw new TypeError('slowCallShare and slowCallDuration must be given together')
+    throw new TypeError('circuitBreaker: slowCallShare and slowCallDuration must be given together')
   }
   if (failureShare === false && slowCallShare === undefined && options.consecutiveFailures === undefined) {
     throw new TypeError(
-      'failureShare is false: consecutiveFailures or slowCallShare must be given, or nothing opens it',
+      'circuitBreaker: failureShare is false: consecutiveFailures or slowCallShare must be given, or nothing opens it',
     )
   }
   const windowCalls = optional(options.windowCalls, (given) =>
-    checkNumber('windowCalls', given, { ...count, max: 1_000_000 }),
+    checkNumber('circuitBreaker: windowCalls', given, { ...count, max: 1_000_000 }),
   )
   const most = windowCalls ?? Number.POSITIVE_INFINITY
-  const openFor = checkDuration('openFor', options.openFor ?? defaults.openFor)
+  const openFor = checkDuration('circuitBreaker: openFor', options.openFor ?? defaults.openFor)
   return {
-    failureShare: failureShare === false ? false : checkNumber('failureShare', failureShare, share),
-    window: checkDuration('window', options.window ?? defaults.window),
+    failureShare: failureShare === false ? false : checkNumber('circuitBreaker: failureShare', failureShare, share),
+    window: checkDuration('circuitBreaker: window', options.window ?? defaults.window),
     windowCalls,
-    minimumCalls: checkNumber('minimumCalls', options.minimumCalls ?? Math.min(defaults.minimumCalls, most), {
-      ...count,
-      max: most,
-    }),
+    minimumCalls: checkNumber(
+      'circuitBreaker: minimumCalls',
+      options.minimumCalls ?? Math.min(defaults.minimumCalls, most),
+      {
+        ...count,
+        max: most,
+      },
+    ),
     consecutiveFailures: optional(options.consecutiveFailures, (given) =>
-      checkNumber('consecutiveFailures', given, count),
+      checkNumber('circuitBreaker: consecutiveFailures', given, count),
     ),
     openFor,
-    openForFactor: checkNumber('openForFactor', options.openForFactor ?? defaults.openForFactor, { min: 1 }),
-    openForMax: checkDuration('openForMax', options.openForMax ?? Math.max(openFor, defaults.openForMax), openFor),
-    openForJitter: checkNumber('openForJitter', options.openForJitter ?? defaults.openForJitter, { min: 0, max: 1 }),
-    probes: checkNumber('probes', options.probes ?? defaults.probes, count),
-    slowCallShare: optional(slowCallShare, (given) => checkNumber('slowCallShare', given, share)),
-    slowCallDuration: optional(slowCallDuration, (given) => checkDuration('slowCallDuration', given)),
-    shadow: checkBoolean('shadow', options.shadow ?? defaults.shadow),
-    now: checkFunction('now', options.now ?? steadyClock),
-    random: checkFunction('random', options.random ?? Math.random),
-    onStateChange: optional(options.onStateChange, (given) => checkFunction('onStateChange', given)),
-    onEvent: optional(options.onEvent, (given) => checkFunction('onEvent', given)),
+    openForFactor: checkNumber('circuitBreaker: openForFactor', options.openForFactor ?? defaults.openForFactor, {
+      min: 1,
+    }),
+    openForMax: checkDuration(
+      'circuitBreaker: openForMax',
+      options.openForMax ?? Math.max(openFor, defaults.openForMax),
+      openFor,
+    ),
+    openForJitter: checkNumber('circuitBreaker: openForJitter', options.openForJitter ?? defaults.openForJitter, {
+      min: 0,
+      max: 1,
+    }),
+    probes: checkNumber('circuitBreaker: probes', options.probes ?? defaults.probes, count),
+    slowCallShare: optional(slowCallShare, (given) => checkNumber('circuitBreaker: slowCallShare', given, share)),
+    slowCallDuration: optional(slowCallDuration, (given) => checkDuration('circuitBreaker: slowCallDuration', given)),
+    shadow: checkBoolean('circuitBreaker: shadow', options.shadow ?? defaults.shadow),
+    now: checkFunction('circuitBreaker: now', options.now ?? steadyClock),
+    random: checkFunction('circuitBreaker: random', options.random ?? Math.random),
+    onStateChange: optional(options.onStateChange, (given) => checkFunction('circuitBreaker: onStateChange', given)),
+    onEvent: optional(options.onEvent, (given) => checkFunction('circuitBreaker: onEvent', given)),
   }
 }

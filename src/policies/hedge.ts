@@ -61,8 +61,8 @@ export const hedgeDefaults = Object.freeze({
 
 function checkShare(percentile: unknown): number | false {
   if (percentile === false) return false
-  const share = checkNumber('percentile', percentile, { min: 0, max: 1 })
-  if (share === 0 || share === 1) throw new RangeError(`percentile must be above 0 and below 1, got ${share}`)
+  const share = checkNumber('hedge: percentile', percentile, { min: 0, max: 1 })
+  if (share === 0 || share === 1) throw new RangeError(`hedge: percentile must be above 0 and below 1, got ${share}`)
   return share
 }
 
@@ -80,13 +80,13 @@ export class HedgePolicy {
   constructor(options: HedgeOptions = {}) {
     checkOptions('hedge', options, Object.keys(hedgeDefaults))
     const given = { ...hedgeDefaults, ...withoutUndefined(options) }
-    this.maxHedges = checkNumber('maxHedges', given.maxHedges, { min: 0, integer: true })
-    this.delay = checkDuration('delay', given.delay)
+    this.maxHedges = checkNumber('hedge: maxHedges', given.maxHedges, { min: 0, integer: true })
+    this.delay = checkDuration('hedge: delay', given.delay)
     this.percentile = checkShare(given.percentile)
-    this.minimumSamples = checkNumber('minimumSamples', given.minimumSamples, { min: 1, integer: true })
-    this.minDelay = checkDuration('minDelay', given.minDelay)
-    this.methods = checkMethods(given.methods)
-    this.idempotent = checkBoolean('idempotent', given.idempotent)
+    this.minimumSamples = checkNumber('hedge: minimumSamples', given.minimumSamples, { min: 1, integer: true })
+    this.minDelay = checkDuration('hedge: minDelay', given.minDelay)
+    this.methods = checkMethods('hedge', given.methods)
+    this.idempotent = checkBoolean('hedge: idempotent', given.idempotent)
   }
 }
 

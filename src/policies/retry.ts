@@ -142,22 +142,23 @@ export class RetryPolicy {
   constructor(options: RetryOptions = {}) {
     checkOptions('retry', options, known)
     const { retryOn, idempotent = retryDefaults.idempotent, random } = options
-    this.maxAttempts = checkNumber('maxAttempts', options.maxAttempts ?? retryDefaults.maxAttempts, {
+    this.maxAttempts = checkNumber('retry: maxAttempts', options.maxAttempts ?? retryDefaults.maxAttempts, {
       min: 1,
       integer: true,
     })
-    this.maxDelay = checkDuration('maxDelay', options.maxDelay ?? retryDefaults.maxDelay, 0)
+    this.maxDelay = checkDuration('retry: maxDelay', options.maxDelay ?? retryDefaults.maxDelay, 0)
     this.#statuses = checkStatuses(options.statuses ?? retryDefaults.statuses)
-    this.#methods = checkMethods(options.methods ?? retryDefaults.methods)
+    this.#methods = checkMethods('retry', options.methods ?? retryDefaults.methods)
     this.#respectRetryAfter = checkBoolean(
-      'respectRetryAfter',
+      'retry: respectRetryAfter',
       options.respectRetryAfter ?? retryDefaults.respectRetryAfter,
     )
-    if (random !== undefined) checkFunction('random', random)
+    if (random !== undefined) checkFunction('retry: random', random)
     this.#newBackoff = createBackoff(options.backoff, { maxDelay: this.maxDelay, random })
-    this.#retryOn = retryOn === undefined ? undefined : checkFunction('retryOn', retryOn)
-    this.#idempotent = typeof idempotent === 'function' ? idempotent : checkBoolean('idempotent', idempotent as boolean)
-    this.#now = options.now === undefined ? () => Date.now() : checkFunction('now', options.now)
+    this.#retryOn = retryOn === undefined ? undefined : checkFunction('retry: retryOn', retryOn)
+    this.#idempotent =
+      typeof idempotent === 'function' ? idempotent : checkBoolean('retry: idempotent', idempotent as boolean)
+    this.#now = options.now === undefined ? () => Date.now() : checkFunction('retry: now', options.now)
   }
 
   /**
@@ -257,22 +258,22 @@ export function createRetryPolicy(options?: RetryOptions): RetryPolicy {
 }
 
 function checkStatuses(statuses: readonly number[]): ReadonlySet<number> {
-  if (!Array.isArray(statuses)) throw new TypeError('statuses must be an array of statuses')
+  if (!Array.isArray(statuses)) throw new TypeError('retry: statuses must be an array of statuses')
   for (const status of statuses) {
-    checkNumber('statuses', status, { min: 400, max: 599, integer: true })
-    if (status === notImplemented) throw new RangeError('statuses must not hold 501, which is never retried')
+    checkNumber('retry: statuses', status, { min: 400, max: 599, integer: true })
+    if (status === notImplemented) throw new RangeError('retry: statuses must not hold 501, which is never retried')
   }
   return new Set(statuses)
 }
 
 const token = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
-/** Names of methods, in capitals. Throws a `TypeError` for what is none. */
-export function checkMethods(methods: readonly string[]): ReadonlySet<string> {
-  if (!Array.isArray(methods)) throw new TypeError('methods must be an array of method names')
+/** Names of methods, in capitals. Throws a `TypeError` that names `layer` for what is none. */
+export function checkMethods(layer: string, methods: readonly string[]): ReadonlySet<string> {
+  if (!Array.isArray(methods)) throw new TypeError(`${layer}: methods must be an array of method names`)
   for (const method of methods) {
     if (typeof method !== 'string' || !token.test(method)) {
-      throw new TypeError(`methods must hold method names, got ${JSON.stringify(method)}`)
+      throw new TypeError(`${layer}: methods must hold method names, got ${JSON.stringify(method)}`)
     }
   }
   return new Set(methods.map((method) => method.toUpperCase()))

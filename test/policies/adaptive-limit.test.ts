@@ -248,8 +248,8 @@ describe('whatever comes', () => {
 
 describe('options', () => {
   it.each([
-    [{ algorithm: 'bbr' }, TypeError, /algorithm must be one of vegas, gradient2, aimd, got bbr/],
-    [{ minLimit: 0 }, RangeError, /minLimit must be a whole number of at least 1, got 0/],
+    [{ algorithm: 'bbr' }, TypeError, /algorithm must be one of vegas, gradient2, aimd, got "bbr"/],
+    [{ minLimit: 0 }, RangeError, /adaptiveLimit: minLimit must be a whole number of at least 1, got 0/],
     [{ maxLimit: 5, minLimit: 6, initialLimit: 6 }, RangeError, /maxLimit must be a whole number of at least 6, got 5/],
     [{ initialLimit: 2000 }, RangeError, /initialLimit must be a whole number from 1 to 1000, got 2000/],
     [{ window: 0 }, RangeError, /window must be a number from 1 to .*, got 0/],

@@ -305,7 +305,7 @@ describe('options', () => {
   })
 
   it.each<[BulkheadOptions, string]>([
-    [{ limit: 0 }, 'limit must be a whole number of at least 1, got 0'],
+    [{ limit: 0 }, 'bulkhead: limit must be a whole number of at least 1, got 0'],
     [{ limit: 1.5 }, 'limit must be a whole number of at least 1, got 1.5'],
     [{ queue: -1 }, 'queue must be a whole number of at least 0, got -1'],
     [{ queue: Number.POSITIVE_INFINITY }, 'queue must be a whole number of at least 0, got Infinity'],

@@ -243,7 +243,7 @@ describe('a listener of all that happens', () => {
 describe('options', () => {
   it.each<[CircuitBreakerOptions, string]>([
     [{ failureShare: false }, 'failureShare is false: consecutiveFailures or slowCallShare must be given'],
-    [{ windowCalls: 0 }, 'windowCalls must be a whole number from 1 to 1000000, got 0'],
+    [{ windowCalls: 0 }, 'circuitBreaker: windowCalls must be a whole number from 1 to 1000000, got 0'],
     [{ windowCalls: 5, minimumCalls: 6 }, 'minimumCalls must be a whole number from 1 to 5, got 6'],
     [{ consecutiveFailures: 0 }, 'consecutiveFailures must be a whole number of at least 1, got 0'],
     [{ openForFactor: 0.5 }, 'openForFactor must be a number of at least 1, got 0.5'],

@@ -81,7 +81,7 @@ describe('the hedging decision', () => {
   })
 
   it.each([
-    [{ maxHedges: -1 }, /maxHedges must be a whole number of at least 0, got -1/],
+    [{ maxHedges: -1 }, /hedge: maxHedges must be a whole number of at least 0, got -1/],
     [{ delay: 0 }, /delay must be a number from 1 to 2147483647, got 0/],
     [{ percentile: 1 }, /percentile must be above 0 and below 1, got 1/],
     [{ percentile: 95 }, /percentile must be a number from 0 to 1, got 95/],
