@@ -148,7 +148,8 @@ export function isUnsent(error: unknown): boolean {
 
 /**
  * Whether a call was refused before anything was sent: open circuit, full bulkhead, adaptive limit, rate limit, no free
- * connection, the kit's or (behind `fromCockatiel`) cockatiel's. Looks through `cause`, so it also works on fetch's `TypeError: fetch failed`.
+ * connection, the kit's or (behind `fromCockatiel`) cockatiel's. Below `retry()` or `hedge()` earlier attempts of the call
+ * may have been sent. Looks through `cause`, so it also works on fetch's `TypeError: fetch failed`.
  */
 export function isShed(error: unknown): boolean {
   for (let at = error, depth = 0; typeof at === 'object' && at !== null && depth < 8; depth++) {
