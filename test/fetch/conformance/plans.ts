@@ -375,6 +375,10 @@ function isOpen(plan: Plan, transport: Transport): boolean {
   if (plan.status === 421 && plan.init.redirect === 'error') return true
   if (plan.abort === 'in the body' && plan.fault !== 'no') return true
   if (plan.abort === 'at the head' || (plan.abort !== 'no' && plan.fault !== 'no')) return plan.read !== 'never'
+  // While a body is sent, the kernel tells of a reset in one word or another.
+  if (plan.fault === 'reset before the head' && plan.body !== 'none') return true
+  // The agent resets the stream of a request that was given up, undici ends it as if its body were whole.
+  if (transport === 'h2' && plan.abort !== 'no' && (plan.body === 'stream' || plan.body === 'generator')) return true
   // A reset stream is told in the words of each HTTP/2.
   return transport === 'h2' && plan.fault !== 'no'
 }

@@ -1,10 +1,11 @@
-// Seeds and lengths of their own: ROUNDTRIPPER_SEED, ROUNDTRIPPER_RANDOM_RUNS.
+// Seeds and lengths of their own: ROUNDTRIPPER_SEED, ROUNDTRIPPER_RANDOM_RUNS. The calls are the same in each run unless asked
+// for otherwise: what undici's fetch does is found out, not given, and where it depends on luck `plans.ts` has to say so first.
 import { expect, it } from 'vitest'
 import { transports } from './case.ts'
 import { compareAtRandom } from './random.ts'
 
 const runs = Number(process.env.ROUNDTRIPPER_RANDOM_RUNS ?? 300)
-const seed = Number(process.env.ROUNDTRIPPER_SEED ?? Math.floor(Math.random() * 2 ** 31))
+const seed = Number(process.env.ROUNDTRIPPER_SEED ?? 2_119_900_201)
 
 it.each(transports)(
   'random calls come to the same with fetch as with undici.fetch (%s)',
