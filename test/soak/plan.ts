@@ -79,7 +79,7 @@ function drawAbort(random: SeededRandom, chain: ChainSpec): AbortPhase | null {
       dispatch: 0.025,
       'before head': 0.04,
       'in body': 0.05,
-      queue: holds(chain, 'bulkhead') ? 0.2 : 0,
+      queue: holds(chain, 'bulkhead') ? 0.35 : 0,
       backoff: holds(chain, 'retry') ? 0.1 : 0,
     }) ?? null
   )
