@@ -11,20 +11,9 @@ import {
   retryThrottle,
   standard,
 } from 'roundtripper'
-import { type ServerOptions, startServer } from 'roundtripper/testing'
-import { type Dispatcher, request } from 'undici'
-import { expect, it, onTestFinished } from 'vitest'
-
-async function serve(respond: Required<ServerOptions>['respond']) {
-  const server = await startServer({ protocol: 'h1c', respond })
-  onTestFinished(() => server.close())
-  return server
-}
-
-function destroyed<T extends Dispatcher>(dispatcher: T): T {
-  onTestFinished(() => dispatcher.destroy())
-  return dispatcher
-}
+import { request } from 'undici'
+import { expect, it } from 'vitest'
+import { destroyed, serve } from './support.ts'
 
 it('circuitBreaker: is told what to do while it runs', async () => {
   const server = await serve({ body: 'Ada' })

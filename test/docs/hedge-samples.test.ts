@@ -14,20 +14,10 @@ import {
   standard,
   standardHedging,
 } from 'roundtripper'
-import { gate, type ServerOptions, startServer } from 'roundtripper/testing'
-import { cacheStores, type Dispatcher, interceptors } from 'undici'
-import { expect, it, onTestFinished } from 'vitest'
-
-async function serve(respond: Required<ServerOptions>['respond']) {
-  const server = await startServer({ protocol: 'h1c', respond })
-  onTestFinished(() => server.close())
-  return server
-}
-
-function destroyed<T extends Dispatcher>(dispatcher: T): T {
-  onTestFinished(() => dispatcher.destroy())
-  return dispatcher
-}
+import { gate } from 'roundtripper/testing'
+import { cacheStores, interceptors } from 'undici'
+import { expect, it } from 'vitest'
+import { destroyed, serve } from './support.ts'
 
 it('31: hedge: the second attempt answers', async () => {
   const slow = gate()

@@ -16,14 +16,8 @@ import {
   retry,
   tracing,
 } from 'roundtripper'
-import { type ServerOptions, startServer } from 'roundtripper/testing'
 import { expect, it, onTestFinished } from 'vitest'
-
-async function serve(respond: Required<ServerOptions>['respond']) {
-  const server = await startServer({ protocol: 'h1c', respond })
-  onTestFinished(() => server.close())
-  return server
-}
+import { serve } from './support.ts'
 
 it('tells the chain of one call of the installed fetch', async () => {
   const server = await serve([503, 201])

@@ -13,20 +13,9 @@ import {
   retry,
 } from 'roundtripper'
 import { redisStore } from 'roundtripper/redis'
-import { type ServerOptions, startServer } from 'roundtripper/testing'
-import { type Dispatcher, request } from 'undici'
+import { request } from 'undici'
 import { expect, it, onTestFinished } from 'vitest'
-
-async function serve(respond: Required<ServerOptions>['respond']) {
-  const server = await startServer({ protocol: 'h1c', respond })
-  onTestFinished(() => server.close())
-  return server
-}
-
-function destroyed<T extends Dispatcher>(dispatcher: T): T {
-  onTestFinished(() => dispatcher.destroy())
-  return dispatcher
-}
+import { destroyed, serve } from './support.ts'
 
 it('a rate for each attempt', async () => {
   const server = await serve([503, { body: 'Ada' }])

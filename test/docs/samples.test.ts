@@ -30,16 +30,12 @@ import {
 import { gate, type ServerOptions, startServer } from 'roundtripper/testing'
 import { Agent, type Dispatcher, interceptors, request } from 'undici'
 import { expect, it, onTestFinished } from 'vitest'
+import { destroyed } from './support.ts'
 
 async function serve(respond: Required<ServerOptions>['respond'], protocol: 'h1c' | 'both' = 'h1c') {
   const server = await startServer({ protocol, respond })
   onTestFinished(() => server.close())
   return server
-}
-
-function destroyed<T extends Dispatcher>(dispatcher: T): T {
-  onTestFinished(() => dispatcher.destroy())
-  return dispatcher
 }
 
 /** A stream for pino, and the records that went into it. */
