@@ -1,4 +1,5 @@
 import { Agent, BalancedPool, Client, Dispatcher, errors, Pool } from 'undici'
+import { throwLater } from '../policies/throw-later.ts'
 import { PoolAgent } from './agent.ts'
 import { assertHandler } from './assert-handler.ts'
 import type { CallKeeper, KeptCall, Stage } from './call-plan.ts'
@@ -247,9 +248,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
         call.abortAs('closed', reason)
       } catch (error) {
         // A consumer that throws where it is told of an error: nobody can catch that, and the other calls have to end too.
-        queueMicrotask(() => {
-          throw error
-        })
+        throwLater(error)
       }
       this.ended(call)
     }

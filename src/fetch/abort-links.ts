@@ -1,3 +1,5 @@
+import { throwLater } from '../policies/throw-later.ts'
+
 /** What gives up when a signal says so. */
 export interface Abortable {
   giveUp(reason: unknown): void
@@ -20,9 +22,7 @@ function giveUp(call: Abortable, reason: unknown): void {
   try {
     call.giveUp(reason)
   } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
+    throwLater(error)
   }
 }
 

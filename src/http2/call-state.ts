@@ -4,6 +4,7 @@ import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2'
 import { type Dispatcher, errors } from 'undici'
 import { lane, type TimerEntry, type TimerLane } from '../policies/clock.ts'
 import { AcquireTimeoutError } from '../policies/errors.ts'
+import { throwLater } from '../policies/throw-later.ts'
 import type { BodyPump } from './body-pump.ts'
 import type { Http2Call } from './call.ts'
 import type { CallList } from './call-list.ts'
@@ -20,13 +21,6 @@ export type Headers = Exclude<Dispatcher.DispatchController['rawHeaders'], undef
 
 function drainLater(call: CallState): void {
   call.drain()
-}
-
-/** What a consumer throws when it hears of its error is uncaught: whoever tells it has other calls to see to. */
-export function throwLater(thrown: unknown): void {
-  queueMicrotask(() => {
-    throw thrown
-  })
 }
 
 /**

@@ -15,6 +15,7 @@ import { CircuitOpenError } from './errors.ts'
 import { isFailure, isSuccess, type Outcome } from './outcome.ts'
 import type { Permit, Policy, Scope } from './policy.ts'
 import { SlidingWindow } from './sliding-window.ts'
+import { throwLater } from './throw-later.ts'
 
 // A state machine and windows of our own, because neither library keeps the statements. cockatiel's SamplingBreaker turns
 // its windows one per event (19 failures, ten idle minutes, one failure: open); it and CountBreaker open above the share
@@ -239,8 +240,6 @@ function tell<Event>(listener: (event: Event) => void, event: Event): void {
   try {
     listener(event)
   } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
+    throwLater(error)
   }
 }

@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
+import { throwLater } from './throw-later.ts'
 
 // Every call carries one or two timers that almost never fire, and setTimeout with clearTimeout costs more than all the
 // rest of a layer. Timers of one duration fall due in the order they were set, so a list with one timer under it serves
@@ -25,12 +26,6 @@ const longestTimer = 2 ** 31 - 1
 // Milliseconds by which a time that a caller has read may be older than that of whoever armed the lane: below it, arming
 // anew would cost more than it gains.
 const oldest = 0.5
-
-function throwLater(error: unknown): void {
-  queueMicrotask(() => {
-    throw error
-  })
-}
 
 /** All timers of one duration. Never fires early. */
 export class TimerLane {
