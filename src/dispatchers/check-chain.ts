@@ -185,18 +185,18 @@ const doubts = [
  * @throws TypeError that names every mistake, and for each what to change. What is only unwise is a process warning
  * with the code `ROUNDTRIPPER_CHAIN`.
  */
-export function checkChain(parts: Parts): void {
+export function checkChain(parts: Parts, name = 'compose'): void {
   const wrong = mistakes.map((rule) => rule(parts)).filter((problem) => problem !== null)
   if (wrong.length > 0) {
     throw new TypeError(
-      `compose: ${wrong.join(' ')} (First is outermost. If you mean it, agent.compose(...) does not check; its last is outermost.)`,
+      `${name}: ${wrong.join(' ')} (First is outermost. If you mean it, agent.compose(...) does not check; its last is outermost.)`,
     )
   }
   for (const rule of doubts) {
     const doubt = rule(parts)
     if (doubt === null || warned.has(doubt)) continue
     warned.add(doubt)
-    process.emitWarning(`compose: ${doubt}`, { type: 'RoundtripperWarning', code: 'ROUNDTRIPPER_CHAIN' })
+    process.emitWarning(`${name}: ${doubt}`, { type: 'RoundtripperWarning', code: 'ROUNDTRIPPER_CHAIN' })
   }
 }
 

@@ -2,18 +2,14 @@ import { Agent, BalancedPool, Client, Dispatcher, errors, Pool } from 'undici'
 import { throwLater } from '../policies/throw-later.ts'
 import { PoolAgent } from './agent.ts'
 import { assertHandler } from './assert-handler.ts'
-import type { CallKeeper, KeptCall, Stage } from './call-plan.ts'
+import type { CallKeeper, KeptCall } from './call-plan.ts'
 import { assertCallback, settleWith } from './callbacks.ts'
-import { type ChainBuilder, type ChainPart, chainPartOf } from './chain-part.ts'
+import { chainPartOf } from './chain-part.ts'
 import { checkChain } from './check-chain.ts'
-import { isOverEdge, markOverEdge } from './edge.ts'
 import type { ScopedOptions } from './exchange.ts'
+import { flattenLayers, foldLayers, kindOf, type Layers } from './fold-layers.ts'
 import { notePlainTransport } from './fused-plan.ts'
-import { guardDispatch, withEdge } from './guard.ts'
 import type { Layer } from './relay.ts'
-
-/** What `compose` takes: layers, lists of layers, and nothing (`null`, `undefined`, `false`), which is left out. */
-export type Layers = Layer | null | undefined | false | readonly Layers[]
 
 /** What undici's dispatchers have beyond the type. */
 interface Closable {
@@ -22,26 +18,6 @@ interface Closable {
   readonly stats?: unknown
   readonly webSocketOptions?: unknown
   readonly eventSourceOptions?: unknown
-}
-
-function kindOf(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value)
-  if (typeof value === 'object' && value !== null) return `an instance of ${value.constructor?.name ?? 'Object'}`
-  if (typeof value !== 'function') return String(value)
-  const part = chainPartOf(value as Layer)
-  return part === undefined ? `function ${value.name || '(anonymous)'}` : `the layer ${part.name}()`
-}
-
-function flatten(layers: readonly Layers[]): Layer[] {
-  return (layers as readonly unknown[])
-    .flat(Number.POSITIVE_INFINITY)
-    .filter((layer) => layer !== null && layer !== undefined && layer !== false)
-    .map((layer, at) => {
-      if (typeof layer === 'function') return layer as Layer
-      throw new TypeError(
-        `compose: layer ${at + 1} must be an interceptor (dispatch) => dispatch, got ${kindOf(layer)}`,
-      )
-    })
 }
 
 /** The origin that a dispatcher of one origin (a Pool, a Client) has, and undici tells its interceptors. */
@@ -83,40 +59,6 @@ function isPlainTransport(dispatcher: Dispatcher): boolean {
   return factoryOf(dispatcher) === defaultFactories.get(named)
 }
 
-function foldStages(stages: readonly Stage[], dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
-  if (stages.length > 0) return guardDispatch(stages, dispatch, null)
-  return isOverEdge(dispatch) ? dispatch : withEdge(dispatch)
-}
-
-function unreadBound(stages: readonly Stage[]): number | undefined {
-  return stages.find((stage) => stage.unreadBodyTimeout !== undefined)?.unreadBodyTimeout
-}
-
-// A guard has one clock for a body that nobody reads: stages that give up at different times need one each.
-function haveOneClock(stages: readonly Stage[], others: readonly Stage[]): boolean {
-  const bound = unreadBound(stages)
-  const other = unreadBound(others)
-  return bound === undefined || other === undefined || bound === other
-}
-
-type ForeignLayer = (dispatch: Dispatcher['dispatch'], origin: string | null | undefined) => unknown
-
-function applyForeign(
-  layer: Layer,
-  at: number,
-  dispatch: Dispatcher['dispatch'],
-  origin: string | null | undefined,
-): Dispatcher['dispatch'] {
-  const applied = (layer as ForeignLayer)(dispatch, origin)
-  if (typeof applied !== 'function' || applied.length !== 2) {
-    throw new TypeError(
-      `compose: layer ${at + 1}, the interceptor ${layer.name || '(anonymous)'}, must return a dispatch function with ` +
-        `the two parameters (opts, handler), got ${typeof applied === 'function' ? `one with ${applied.length}` : kindOf(applied)}`,
-    )
-  }
-  return markOverEdge(applied as Dispatcher['dispatch'])
-}
-
 /**
  * Layers around a dispatcher, themselves a dispatcher: for `undici.request(url, { dispatcher })`, `createFetch`, or as
  * the ground of another chain. Made by {@link compose}.
@@ -127,7 +69,6 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   /** Where the dispatcher below serves one origin only: that origin. */
   readonly origin: string | null | undefined
   private readonly through: Dispatcher['dispatch']
-  private readonly parts: readonly (ChainPart | undefined)[]
   private first: KeptCall | null = null
   private closing: Promise<void> | null = null
   private destroying: Promise<void> | null = null
@@ -137,37 +78,10 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
     super()
     this.inner = inner
     this.origin = originOfDispatcher(inner)
-    this.parts = layers.map(chainPartOf)
-    this.through = this.build(layers)
+    const ground: Dispatcher['dispatch'] = inner.dispatch.bind(inner)
+    if (isPlainTransport(inner)) notePlainTransport(ground)
+    this.through = foldLayers(layers, ground, this.origin, this)
     delegateEvents(this, inner)
-  }
-
-  // Adjacent stages become one guard, together with the layer below them where it can take them in. The outermost guard
-  // is there in any case: it keeps the calls for close() and destroy(), and gives the consumer one controller.
-  private build(layers: readonly Layer[]): Dispatcher['dispatch'] {
-    let dispatch: Dispatcher['dispatch'] = this.inner.dispatch.bind(this.inner)
-    if (isPlainTransport(this.inner)) notePlainTransport(dispatch)
-    let run: Stage[] = []
-    let build: ChainBuilder | null = null
-    const fold = (): Dispatcher['dispatch'] => {
-      const folded = build === null ? foldStages(run, dispatch) : build(run, dispatch, null)
-      run = []
-      build = null
-      return folded
-    }
-    for (let at = layers.length - 1; at >= 0; at--) {
-      const part = this.parts[at]
-      if (part?.stages !== undefined) {
-        if (!haveOneClock(part.stages, run)) dispatch = fold()
-        run.unshift(...part.stages)
-      } else if (part?.build !== undefined) {
-        dispatch = withEdge(fold())
-        build = part.build
-      } else {
-        dispatch = applyForeign(layers[at] as Layer, at, fold(), this.origin)
-      }
-    }
-    return build === null ? guardDispatch(run, dispatch, this, 'chain') : (build as ChainBuilder)(run, dispatch, this)
   }
 
   override dispatch(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
@@ -331,9 +245,9 @@ export function compose(dispatcher: Dispatcher, ...layers: readonly Layers[]): C
   if (!(dispatcher instanceof Dispatcher) && !isDispatcher(dispatcher)) {
     throw new TypeError(`compose: expects a dispatcher first (createAgent()), got ${kindOf(dispatcher)}`)
   }
-  const flat = flatten(layers)
+  const flat = flattenLayers(layers)
   checkChain(flat.map(chainPartOf))
   return new ChainDispatcher(dispatcher, flat)
 }
 
-export type { ScopedOptions }
+export type { Layers, ScopedOptions }

@@ -1,5 +1,5 @@
 import { Dispatcher } from 'undici'
-import { checkFunction, checkNumber, checkOptions, show } from '../policies/options.ts'
+import { checkFunction, checkNumber, checkOptions } from '../policies/options.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import { PerOrigin } from '../policies/per-origin.ts'
 import { CallPlan } from './call-plan.ts'
@@ -16,6 +16,7 @@ import {
 import { withEdge } from './guard.ts'
 import { repeatDispatch } from './repeat-layer.ts'
 import { replayDefaults } from './replay.ts'
+import { checkOrigin } from './target.ts'
 
 /** Options of {@link fallback}: exactly one of `value`, `respond` and `upstream`. */
 export interface FallbackOptions {
@@ -75,14 +76,8 @@ function sourceOf(options: FallbackOptions): FallbackSource {
     const dispatcher = upstream as Dispatcher
     return { kind: 'upstream', dispatch: withEdge(dispatcher.dispatch.bind(dispatcher)), origin: null }
   }
-  const url = typeof upstream === 'string' || upstream instanceof URL ? URL.parse(upstream) : null
-  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    throw new TypeError(`fallback: upstream must be an http(s) origin or a Dispatcher, got ${show(upstream)}`)
-  }
-  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
-    throw new TypeError(`fallback: upstream must be an origin, with no path, got ${show(String(upstream))}`)
-  }
-  return { kind: 'upstream', dispatch: null, origin: url.origin }
+  const origin = checkOrigin('fallback: upstream', upstream, 'an http(s) origin or a Dispatcher')
+  return { kind: 'upstream', dispatch: null, origin }
 }
 
 function checkFallback(options: FallbackOptions): Pick<FallbackPlan, 'source' | 'replayLimit' | 'on'> {

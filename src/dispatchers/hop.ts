@@ -24,6 +24,18 @@ class Hop extends CallScope {
   override tellHead(): void {
     this.from.adopt(this)
   }
+
+  /** What is noted of a hop is noted of the call or attempt: that is what logs and spans tell of. */
+  override note(name: string, value: string | number | boolean): void {
+    this.from.note(name, value)
+  }
+}
+
+/** The options of a dispatch that a layer of the kit sends on to `origin`, in the place of what the call names. */
+export function hopTo(opts: ScopedOptions, from: CallScope, origin: string): ScopedOptions {
+  const sent = withScope(opts, new Hop(from, origin))
+  sent.origin = origin
+  return sent
 }
 
 /** The options of a dispatch that belongs to `scope`: as they are, or with a scope of their own on another origin. */

@@ -1,0 +1,54 @@
+import { Dispatcher } from 'undici'
+import { show } from '../policies/options.ts'
+import { chainPartOf } from './chain-part.ts'
+import { checkChain } from './check-chain.ts'
+import { flattenLayers, foldLayers, type Layers } from './fold-layers.ts'
+import { withEdge } from './guard.ts'
+import type { Layer } from './relay.ts'
+
+/**
+ * Where a layer that chooses sends a call on: a layer such as `balance(group)`, or a list of layers, over what is below;
+ * another dispatcher; or an origin, through the layers below.
+ */
+export type Target = Dispatcher | Layer | readonly Layers[] | string | URL
+
+/** Makes the dispatch function of a target, and the origin that calls get on the way there; `null`: they keep theirs. */
+export interface PreparedTarget {
+  readonly origin: string | null
+  over(inner: Dispatcher['dispatch']): Dispatcher['dispatch']
+}
+
+function isDispatcher(value: unknown): value is Dispatcher {
+  return value instanceof Dispatcher || typeof (value as Partial<Dispatcher> | null)?.dispatch === 'function'
+}
+
+/** An http(s) origin that somebody configured. */
+export function checkOrigin(name: string, given: unknown, allowed: string): string {
+  const url = typeof given === 'string' || given instanceof URL ? URL.parse(given) : null
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new TypeError(`${name} must be ${allowed}, got ${show(given)}`)
+  }
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
+    throw new TypeError(`${name} must be an origin, with no path, got ${show(String(given))}`)
+  }
+  return url.origin
+}
+
+/**
+ * Checks a target. `name` is the option it was given as.
+ *
+ * @throws TypeError for what is no target, and for layers that defeat one another.
+ */
+export function prepareTarget(name: string, target: Target): PreparedTarget {
+  if (isDispatcher(target)) {
+    const dispatch = withEdge(target.dispatch.bind(target))
+    return { origin: null, over: () => dispatch }
+  }
+  if (typeof target === 'function' || Array.isArray(target)) {
+    const layers = flattenLayers([target as Layer | readonly Layers[]], name)
+    checkChain(layers.map(chainPartOf), name)
+    return { origin: null, over: (inner) => foldLayers(layers, withEdge(inner), undefined, null) }
+  }
+  const origin = checkOrigin(name, target, 'a layer, a list of layers, a Dispatcher or an http(s) origin')
+  return { origin, over: withEdge }
+}
