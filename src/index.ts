@@ -7,6 +7,7 @@ export {
 } from './dispatchers/adaptive-limit.ts'
 export { type AgentOptions, agentDefaults, createAgent, type OriginStats, PoolAgent } from './dispatchers/agent.ts'
 export { attemptTimeout, defaultAttemptTimeout } from './dispatchers/attempt-timeout.ts'
+export { type BalanceLayer, type BalanceOptions, balance, type HostView } from './dispatchers/balance.ts'
 export { bodyTimeout, defaultBodyTimeout } from './dispatchers/body-timeout.ts'
 export {
   type BulkheadLayer,
@@ -78,6 +79,7 @@ export {
   DeadlineExceededError,
   InvalidRequestError,
   isShed,
+  NoHostError,
   ProxyError,
   RateLimitedError,
   ResilienceError,

@@ -16,7 +16,7 @@ import type { RetryBudget } from '../policies/retry-budget.ts'
 import { type AttemptObserver, ObserverPair } from './attempt-observer.ts'
 import { type CallOptions, callOptionsProblem, rankOf } from './call-options.ts'
 import type { Edge } from './edge.ts'
-import { JudgedOutcome } from './judged-outcome.ts'
+import { headKind, JudgedOutcome } from './judged-outcome.ts'
 import { originOf } from './origin-of.ts'
 import type { PeerInfo } from './peers.ts'
 
@@ -67,6 +67,8 @@ export abstract class CallScope implements Scope, ScopeHolder {
   forked = false
   /** The attempt whose answer, or failure, it took over; `null` where it has none of its own, or not yet. */
   decidedBy: CallScope | null = null
+  /** The host of a group that it was sent to, as an origin; `undefined` where nobody chose one. */
+  host: string | undefined = undefined
   /** Milliseconds of backoff before this attempt. */
   backoffBefore = 0
   /** What policies left for logs and spans; `null` where none did. */
@@ -129,6 +131,7 @@ export abstract class CallScope implements Scope, ScopeHolder {
     this.startedAt = attempt.startedAt
     this.headAt = attempt.headAt
     this.protocol = attempt.protocol
+    this.host = attempt.host
     this.peer = attempt.peer
   }
 
@@ -202,20 +205,6 @@ const judgements: ReadonlySet<unknown> = new Set<OutcomeKind>([
   'timeout',
 ])
 
-/** The verdict on a head that {@link headKind} calls a success. */
-export function successOf(status: number, headers: IncomingHttpHeaders, headMs: number): Outcome {
-  return new JudgedOutcome('success', 'head', status, headers, undefined, headMs)
-}
-
-/** The default judgement of a response head. */
-// A gRPC server answers 200 and tells in grpc-status what became of the call; a trailers-only answer has it in its head.
-export function headKind(status: number, headers: IncomingHttpHeaders): OutcomeKind {
-  const grpcStatus = headers['grpc-status']
-  if (grpcStatus === '14') return 'serverError'
-  if (grpcStatus === '8') return 'throttled'
-  return kindOfStatus(status)
-}
-
 /** The call: scope 0, and what all its attempts share. Made by the outermost layer of the kit that the call meets. */
 export class Exchange extends CallScope implements ExchangeScope {
   readonly method: string
@@ -245,6 +234,9 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** The tracing layer's own record of the attempt before. */
   previousTrace: object | null = null
   done = false
+  // The hosts it was sent to, in this attempt or another: the first, and the others if there are any.
+  private firstHost: object | null = null
+  private otherHosts: object[] | null = null
   /** The retry budget that has counted this call first. */
   budget: RetryBudget | null = null
   /** Others that did, and where a redirect has sent it: a budget and an origin, in turns. */
@@ -295,6 +287,19 @@ export class Exchange extends CallScope implements ExchangeScope {
     const { retries, hedges } = this
     if (retries === 0 || hedges === 0) return true
     return this.attempts - this.attemptsBefore + this.backingOff < 1 + retries + hedges
+  }
+
+  /** Notes a host of a group that it is sent to, so that another attempt goes to another one. */
+  noteHost(host: object): void {
+    if (this.firstHost === null) this.firstHost = host
+    else if (!this.hasTried(host)) {
+      this.otherHosts ??= []
+      this.otherHosts.push(host)
+    }
+  }
+
+  hasTried(host: object): boolean {
+    return host === this.firstHost || (this.otherHosts?.includes(host) ?? false)
   }
 
   /** Goes on with the call where something held it up: in the caller's async context, not in that of whoever woke it. */

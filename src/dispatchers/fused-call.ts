@@ -10,16 +10,15 @@ import { type Answer, isWaiting, type KeptCall, settlePermit, shorter, tellPermi
 import {
   type CallScope,
   type Exchange,
-  headKind,
   newContext,
   type ScopedOptions,
   type ScopeHolder,
-  successOf,
   withScope,
 } from './exchange.ts'
 import { type Parts, partsOf } from './fused-parts.ts'
 import type { FusedPlan } from './fused-plan.ts'
 import type { GuardedCall } from './guarded-call.ts'
+import { headKind, successOf } from './judged-outcome.ts'
 import { originOf } from './origin-of.ts'
 import { protocolOfHead } from './protocol.ts'
 import { RawParts } from './raw-parts.ts'

@@ -238,7 +238,7 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     for (let at = this.held - 1; at >= 0; at--) settlePermit(this.permits[at] as Permit, outcome, this.scope)
   }
 
-  private tellHead(outcome: Outcome): void {
+  protected tellHead(outcome: Outcome): void {
     for (let at = 0; at < this.held; at++) tellPermit(this.permits[at] as Permit, outcome, this.scope)
   }
 

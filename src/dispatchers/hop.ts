@@ -25,6 +25,10 @@ class Hop extends CallScope {
     this.from.adopt(this)
   }
 
+  override branch(attempt: CallScope): void {
+    this.from.branch(attempt)
+  }
+
   /** What is noted of a hop is noted of the call or attempt: that is what logs and spans tell of. */
   override note(name: string, value: string | number | boolean): void {
     this.from.note(name, value)
@@ -33,7 +37,9 @@ class Hop extends CallScope {
 
 /** The options of a dispatch that a layer of the kit sends on to `origin`, in the place of what the call names. */
 export function hopTo(opts: ScopedOptions, from: CallScope, origin: string): ScopedOptions {
-  const sent = withScope(opts, new Hop(from, origin))
+  const hop = new Hop(from, origin)
+  from.branch(hop)
+  const sent = withScope(opts, hop)
   sent.origin = origin
   return sent
 }

@@ -113,6 +113,11 @@ export class ProxyError extends ResilienceError {
   }
 }
 
+/** A group of hosts has none that could be called: nothing was sent. */
+export class NoHostError extends ResilienceError {
+  override readonly code = 'ERR_NO_HOST'
+}
+
 /** The request cannot be sent as it was given; the message names what was given and what is allowed. */
 export class InvalidRequestError extends ResilienceError {
   override readonly code = 'ERR_INVALID_REQUEST'
@@ -128,6 +133,7 @@ for (const [errorClass, code] of [
   [DeadlineExceededError, 'ERR_DEADLINE_EXCEEDED'],
   [AcquireTimeoutError, 'ERR_ACQUIRE_TIMEOUT'],
   [ProxyError, 'ERR_PROXY'],
+  [NoHostError, 'ERR_NO_HOST'],
   [InvalidRequestError, 'ERR_INVALID_REQUEST'],
 ] as const) {
   codes.set(errorClass, code)
@@ -148,13 +154,14 @@ export function isUnsent(error: unknown): boolean {
 
 /**
  * Whether a call was refused before anything was sent: open circuit, full bulkhead, adaptive limit, rate limit, no free
- * connection, the kit's or (behind `fromCockatiel`) cockatiel's. Below `retry()` or `hedge()` earlier attempts of the call
+ * connection, no host, the kit's or (behind `fromCockatiel`) cockatiel's. Below `retry()` or `hedge()` earlier attempts of the call
  * may have been sent. Looks through `cause`, so it also works on fetch's `TypeError: fetch failed`.
  */
 export function isShed(error: unknown): boolean {
   for (let at = error, depth = 0; typeof at === 'object' && at !== null && depth < 8; depth++) {
     if (at instanceof CircuitOpenError || at instanceof BulkheadFullError || at instanceof RateLimitedError) return true
     if (at instanceof ConcurrencyLimitedError || at instanceof AcquireTimeoutError) return true
+    if (at instanceof NoHostError) return true
     // By their marks, as cockatiel tells them itself.
     const { isBrokenCircuitError, isBulkheadRejectedError } = at as Record<string, unknown>
     if (isBrokenCircuitError === true || isBulkheadRejectedError === true) return true

@@ -83,6 +83,7 @@ const kindsByCode = new Map<string, OutcomeKind>(
     ERR_CIRCUIT_OPEN: 'shed',
     ERR_BULKHEAD_FULL: 'shed',
     ERR_CONCURRENCY_LIMITED: 'shed',
+    ERR_NO_HOST: 'shed',
     ERR_RATE_LIMITED: 'shed',
     ERR_ACQUIRE_TIMEOUT: 'shed',
     ERR_ATTEMPT_TIMEOUT: 'timeout',

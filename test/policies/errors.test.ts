@@ -10,6 +10,7 @@ const {
   DeadlineExceededError,
   InvalidRequestError,
   isShed,
+  NoHostError,
   RateLimitedError,
   ResilienceError,
 } = errors
@@ -25,6 +26,7 @@ const all = [
     name: 'ConcurrencyLimitedError',
     shed: true,
   },
+  { type: NoHostError, code: 'ERR_NO_HOST', name: 'NoHostError', shed: true },
   { type: RateLimitedError, code: 'ERR_RATE_LIMITED', name: 'RateLimitedError', shed: true },
   { type: AttemptTimeoutError, code: 'ERR_ATTEMPT_TIMEOUT', name: 'AttemptTimeoutError', shed: false },
   { type: BodyTimeoutError, code: 'ERR_BODY_TIMEOUT', name: 'BodyTimeoutError', shed: false },

@@ -1,0 +1,71 @@
+import type { Dispatcher } from 'undici'
+import { type BalanceOptions, checkBalance, type HostView, viewOf } from '../policies/balance-options.ts'
+import { HostGroup } from '../policies/host-group.ts'
+import { assertHandler } from './assert-handler.ts'
+import { BalancedCall, type BalancePlan } from './balanced-call.ts'
+import { CallPlan } from './call-plan.ts'
+import { type ChainBuilder, layerOf } from './chain-part.ts'
+import type { ControlledLayer } from './controlled-layer.ts'
+import { markEdged } from './edge.ts'
+import { Exchange, scopeOf, withScope } from './exchange.ts'
+import { withEdge } from './guard.ts'
+import { withSteadyHeaders } from './headers.ts'
+import { onHop, scopeOn } from './hop.ts'
+
+export type { BalanceOptions, HostView }
+
+/** The layer that {@link balance} makes: `state()` tells of each host, by its origin. */
+export type BalanceLayer = ControlledLayer<BalanceOptions, HostView>
+
+function balancedDispatch(plan: CallPlan, balancing: BalancePlan): Dispatcher['dispatch'] {
+  const dispatch: Dispatcher['dispatch'] = (given, handler) => {
+    const scope = scopeOf(given)
+    if (scope !== null) {
+      const opts = onHop(given, scope)
+      return new BalancedCall(plan, balancing, opts, handler, scopeOn(opts, scope), false).enter()
+    }
+    if (plan.keeper === null) assertHandler(handler)
+    const exchange = new Exchange(given)
+    const opts = withScope(withSteadyHeaders(given), exchange)
+    const accepted = new BalancedCall(plan, balancing, opts, handler, exchange, true).enter()
+    exchange.runningAt = 0
+    return accepted
+  }
+  return markEdged(Object.defineProperty(dispatch, 'name', { value: 'balance' }))
+}
+
+/**
+ * Sends each call, or attempt, to one host of a group, in the place of the origin that it names: `http://users/7` goes to
+ * `https://10.0.0.7:8443/7`. What failed on one host is sent to another by `retry()` and `hedge()` above; what provably
+ * never reached a host (it refused the connection, or a layer below refused the call) goes on to another at once. A host
+ * that answers badly is ejected for a while.
+ *
+ * Place it below `retry()` and `hedge()`, above `circuitBreaker()`, `bulkhead()` and `attemptTimeout()`, which then have a
+ * state of their own for each host.
+ *
+ * @throws RangeError, TypeError for options that are out of range. A call that finds no host fails with `NoHostError`.
+ */
+export function balance(options: BalanceOptions): BalanceLayer {
+  let current = options
+  const { name, hosts, ...settings } = checkBalance(options)
+  const group = new HostGroup(settings)
+  group.setHosts(hosts, performance.now())
+  const balancing: BalancePlan = { name, key: null, group }
+  const build: ChainBuilder = (stages, inner, keeper) =>
+    balancedDispatch(new CallPlan(stages, inner, keeper), balancing)
+  const layer = layerOf({ name: 'balance', build }, (dispatch) => build([], withEdge(dispatch), null))
+  const update = (changes: Partial<BalanceOptions>) => {
+    const next = { ...current, ...changes }
+    const checked = checkBalance(next)
+    current = next
+    balancing.name = checked.name
+    group.update(checked, performance.now())
+    group.setHosts(checked.hosts, performance.now())
+  }
+  const state = () => {
+    const views: Record<string, HostView> = {}
+    for (const host of group.hosts) views[host.origin] = viewOf(host)
+    return views
+  }
+  return Object.assign(layer, { update, state })
+}

@@ -1,0 +1,180 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import { isUnsent, NoHostError } from '../policies/errors.ts'
+import type { Host } from '../policies/host.ts'
+import type { HostGroup } from '../policies/host-group.ts'
+import type { Outcome } from '../policies/outcome.ts'
+import type { PickedCall } from '../policies/picker.ts'
+import type { CallPlan } from './call-plan.ts'
+import { type CallScope, kScope, type ScopedOptions } from './exchange.ts'
+import { GuardedCall } from './guarded-call.ts'
+import { headerOf, replaceHeaders } from './headers.ts'
+import { hopTo } from './hop.ts'
+
+/** What all calls of one `balance()` share, and `update()` changes. */
+export interface BalancePlan {
+  name: string
+  key: ((opts: ScopedOptions, origin: string) => string | undefined) | null
+  readonly group: HostGroup
+}
+
+const noNames: ReadonlySet<string> = new Set()
+
+/**
+ * One call, or attempt, on its way to one host of a group: it is the guard of the stages above as well. Where the host's own
+ * layers refuse it, or it cannot be reached, so that nothing was sent, it goes on to another host.
+ */
+export class BalancedCall extends GuardedCall implements PickedCall {
+  private readonly balancing: BalancePlan
+  private host: Host | null = null
+  private hop: CallScope | null = null
+  private isJudged = false
+
+  constructor(
+    plan: CallPlan,
+    balancing: BalancePlan,
+    opts: ScopedOptions,
+    handler: Dispatcher.DispatchHandler,
+    scope: CallScope,
+    owns: boolean,
+  ) {
+    super(plan, opts, handler, scope, owns)
+    this.balancing = balancing
+  }
+
+  hasTried(host: Host): boolean {
+    return this.scope.exchange.hasTried(host)
+  }
+
+  get key(): string | undefined {
+    return this.balancing.key?.(this.opts, this.scope.origin)
+  }
+
+  protected override handOn(): boolean {
+    const { group, name } = this.balancing
+    const { scope } = this
+    const host = group.pick(this, scope.exchange.now())
+    if (host === null) return this.refused(new NoHostError(`No host of ${name} to call`, { origin: scope.origin }))
+    return this.sendTo(host)
+  }
+
+  private sendTo(host: Host): boolean {
+    const { scope } = this
+    scope.exchange.noteHost(host)
+    scope.host = host.origin
+    this.host = host
+    this.isJudged = false
+    this.balancing.group.began(host)
+    const sent = hopTo(this.opts, scope, host.origin)
+    const hop = sent[kScope] as CallScope
+    hop.host = host.origin
+    this.hop = hop
+    const { servername, authority } = host.spec
+    if (servername !== undefined) (sent as { servername?: string }).servername = servername
+    if (authority !== undefined && headerOf(sent.headers, 'host') === undefined) {
+      sent.headers = replaceHeaders(sent.headers, noNames, { host: authority })
+    }
+    try {
+      return this.plan.dispatch(sent, this)
+    } catch (error) {
+      this.onResponseError(null, error as Error)
+      return true
+    }
+  }
+
+  private judge(outcome: Outcome): void {
+    const { host } = this
+    if (host === null || this.isJudged) return
+    this.isJudged = true
+    this.balancing.group.answered(host, outcome, this.scope.exchange.now())
+  }
+
+  private leave(): void {
+    const { host } = this
+    if (host === null) return
+    this.host = null
+    this.balancing.group.ended(host)
+  }
+
+  // Goes on to another host; `false` where there is none that the call has not tried.
+  private goElsewhere(outcome: Outcome): boolean {
+    const { group } = this.balancing
+    this.judge(outcome)
+    this.leave()
+    const { exchange } = this.scope
+    const next = group.pick(this, exchange.now())
+    if (next === null || exchange.hasTried(next)) return false
+    this.scope.outcome = null
+    exchange.run(this.sendTo, this, next)
+    return true
+  }
+
+  protected override tellHead(outcome: Outcome): void {
+    this.judge(outcome)
+    super.tellHead(outcome)
+  }
+
+  protected override settleAll(outcome: Outcome): void {
+    this.judge(outcome)
+    this.leave()
+    super.settleAll(outcome)
+  }
+
+  override stop(reason: Error): void {
+    const { hop, scope } = this
+    if (hop !== null) {
+      hop.abortedAs ??= scope.abortedAs
+      hop.discarded = scope.discarded
+    }
+    super.stop(reason)
+  }
+
+  override onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    message?: string,
+  ): void {
+    if (status >= 200) this.takeOverHop()
+    super.onResponseStart(controller, status, headers, message)
+  }
+
+  override onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    socket: Duplex,
+  ): void {
+    this.takeOverHop()
+    super.onRequestUpgrade(controller, status, headers, socket)
+  }
+
+  override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
+    const { hop } = this
+    if (hop !== null && !this.ended) {
+      this.takeOverHop()
+      const outcome = hop.outcome ?? hop.judgeError(error, false)
+      if (!this.headSeen && !this.aborted && mayGoElsewhere(outcome, hop) && this.goElsewhere(outcome)) return
+    }
+    super.onResponseError(controller, error)
+  }
+
+  // What is known of the hop is known of the call or attempt.
+  private takeOverHop(): void {
+    const { hop, scope } = this
+    if (hop === null) return
+    scope.queuedMs += hop.queuedMs
+    hop.queuedMs = 0
+    if (hop.sent) scope.sent = true
+    if (hop.startedAt !== 0) scope.startedAt = hop.startedAt
+    scope.bodyUnread ||= hop.bodyUnread
+  }
+}
+
+// Whatever the method: nothing of the request has reached the host.
+function mayGoElsewhere({ kind, phase, error }: Outcome, hop: CallScope): boolean {
+  if (phase !== 'before-head') return false
+  if (kind === 'shed') return true
+  return kind === 'networkError' && (!hop.sent || isUnsent(error))
+}

@@ -1,0 +1,112 @@
+import type { Host, HostOptions } from './host.ts'
+import { checkHosts, type HostSpec, type HostStanding } from './host.ts'
+import type { GroupSettings } from './host-group.ts'
+import { checkDuration, checkFunction, checkNumber, checkOptions, show } from './options.ts'
+import { checkEjection, type EjectionOptions, OutlierEjection } from './outlier-ejection.ts'
+import type { Picker } from './picker.ts'
+import { RoundRobin } from './round-robin.ts'
+
+/** A list of hosts, each an origin or {@link HostOptions}. */
+export type HostList = readonly (string | URL | HostOptions)[]
+
+/** How a host is chosen for each call. */
+export type BalanceAlgorithm = 'roundRobin'
+
+/** A group of hosts: options of `balance()`. */
+export interface BalanceOptions {
+  /** Who serves the group. */
+  readonly hosts: HostList
+  /**
+   * The name of the group, in errors.
+   * @default the first host's origin
+   */
+  readonly name?: string
+  /**
+   * How a host is chosen for each call.
+   * @default 'roundRobin'
+   */
+  readonly algorithm?: BalanceAlgorithm
+  /**
+   * When a host that answers badly gets no calls for a while; `false`: never.
+   * @default {}
+   */
+  readonly ejection?: EjectionOptions | false
+  /**
+   * The share of hosts that must be able to take calls. Where fewer are, all are called, however they stand: few hosts that
+   * get the calls of all would fail too. 0: never.
+   * @default 0.5
+   */
+  readonly panicThreshold?: number
+  /**
+   * Milliseconds in which a host that is new, or comes back, grows into its full share; 0: it has it at once.
+   * @default 10_000
+   */
+  readonly slowStart?: number
+  /**
+   * Chance, from 0 to below 1; for tests.
+   * @default Math.random
+   */
+  readonly random?: () => number
+}
+
+/** Defaults of {@link BalanceOptions}. */
+export const balanceDefaults = {
+  algorithm: 'roundRobin',
+  panicThreshold: 0.5,
+  slowStart: 10_000,
+} as const
+
+const optionNames = ['hosts', 'name', 'algorithm', 'ejection', 'panicThreshold', 'slowStart', 'random']
+
+const pickers: Readonly<Record<BalanceAlgorithm, (random: () => number) => Picker>> = {
+  roundRobin: () => new RoundRobin(),
+}
+
+/** Options of `balance()`, checked. */
+export interface CheckedBalance extends GroupSettings {
+  readonly name: string
+  readonly hosts: readonly HostSpec[]
+}
+
+/** Checks options of `balance()`. */
+export function checkBalance(options: BalanceOptions): CheckedBalance {
+  checkOptions('balance', options, optionNames)
+  const { algorithm, panicThreshold, slowStart } = { ...balanceDefaults, ...options }
+  const { ejection = {}, random = Math.random } = options
+  const make = Object.hasOwn(pickers, algorithm) ? pickers[algorithm] : undefined
+  if (make === undefined) {
+    throw new TypeError(
+      `balance: algorithm must be one of ${Object.keys(pickers).map(show).join(', ')}, got ${show(algorithm)}`,
+    )
+  }
+  const hosts = checkHosts('balance: hosts', options.hosts)
+  return {
+    hosts,
+    name: options.name ?? hosts[0]?.origin ?? 'no hosts',
+    picker: make(checkFunction('balance: random', random)),
+    ejection: ejection === false ? null : new OutlierEjection(checkEjection('balance: ejection', ejection)),
+    panicThreshold: checkNumber('balance: panicThreshold', panicThreshold, { min: 0, max: 1 }),
+    slowStart: slowStart === 0 ? 0 : checkDuration('balance: slowStart', slowStart),
+  }
+}
+
+/** How a host of a group stands. */
+export interface HostView {
+  readonly standing: HostStanding
+  /** The share of the calls that it is to have now, in proportion to the others. */
+  readonly weight: number
+  /** Calls that have not come to their end. */
+  readonly inFlight: number
+  /** Calls sent to it so far. */
+  readonly calls: number
+  /** Those of them that failed. */
+  readonly failures: number
+  /** How often it was ejected, less what it has made good since. */
+  readonly ejections: number
+}
+
+/** A host as `state()` tells of it. */
+export function viewOf(host: Host): HostView {
+  const { standing, weight, inFlight, calls, failures, ejections } = host
+  return { standing, weight, inFlight, calls, failures, ejections }
+}

@@ -1,0 +1,122 @@
+import { checkNumber, checkOptions, show } from './options.ts'
+import type { OutcomeKind } from './outcome.ts'
+
+/** A host of a group, as its users give it. */
+export interface HostOptions {
+  /** Scheme, host and port: `https://10.0.0.7:8443`. */
+  readonly origin: string | URL
+  /**
+   * Its share of the calls, in proportion to the weights of the others; 0: none.
+   * @default 1
+   */
+  readonly weight?: number
+  /**
+   * The name that its certificate is checked for, where that is not the one in `origin` (an address).
+   * @default undefined
+   */
+  readonly servername?: string | undefined
+  /**
+   * The `host` header (`:authority`) of calls that bring none of their own.
+   * @default the host and port of `origin`
+   */
+  readonly authority?: string | undefined
+}
+
+/** A host as it was given, checked. */
+export interface HostSpec {
+  readonly origin: string
+  readonly weight: number
+  readonly servername: string | undefined
+  readonly authority: string | undefined
+}
+
+const optionNames = ['origin', 'weight', 'servername', 'authority']
+
+function checkText(name: string, value: unknown): string | undefined {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return value
+  throw new TypeError(`${name} must be a host name, got ${show(value)}`)
+}
+
+function checkHost(name: string, given: HostOptions | string | URL): HostSpec {
+  const options: HostOptions = typeof given === 'string' || given instanceof URL ? { origin: given } : given
+  checkOptions(name, options, optionNames)
+  const { origin, weight = 1 } = options
+  const url = typeof origin === 'string' || origin instanceof URL ? URL.parse(origin) : null
+  const isHttp = url?.protocol === 'http:' || url?.protocol === 'https:'
+  if (url === null || !isHttp || url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
+    throw new TypeError(`${name}: origin must be an http(s) origin such as https://10.0.0.7:8443, got ${show(origin)}`)
+  }
+  return {
+    origin: url.origin,
+    weight: checkNumber(`${name}: weight`, weight, { min: 0, max: 1e6 }),
+    servername: checkText(`${name}: servername`, options.servername),
+    authority: checkText(`${name}: authority`, options.authority),
+  }
+}
+
+/**
+ * Checks a list of hosts; an origin that stands twice is one host with both weights.
+ *
+ * @throws TypeError, RangeError for what is no list of hosts, and for one in which nobody has a weight.
+ */
+export function checkHosts(name: string, given: unknown): HostSpec[] {
+  if (!Array.isArray(given)) throw new TypeError(`${name} must be a list of hosts, got ${show(given)}`)
+  const specs = new Map<string, HostSpec>()
+  for (const [at, one] of given.entries()) {
+    const spec = checkHost(`${name}[${at}]`, one)
+    const known = specs.get(spec.origin)
+    specs.set(spec.origin, known === undefined ? spec : { ...spec, weight: known.weight + spec.weight })
+  }
+  const found = [...specs.values()]
+  if (found.length > 0 && found.every(({ weight }) => weight === 0)) {
+    throw new RangeError(`${name}: at least one host must have a weight above 0`)
+  }
+  return found
+}
+
+/**
+ * How a host stands: `in` takes calls; `ejected` answered too badly and takes none for a while; `probing` has sat that out
+ * and takes one call, which decides; `unhealthy` fails its health checks.
+ */
+export type HostStanding = 'in' | 'ejected' | 'probing' | 'unhealthy'
+
+/** One host of a group, and all that is known of it. */
+export class Host {
+  readonly origin: string
+  spec: HostSpec
+  standing: HostStanding = 'in'
+  /** What its health checks say; `true` where there are none. */
+  isHealthy = true
+  /** From which part of its weight slow start lets it have: up to 1. */
+  warmth = 1
+  /** When it began to take calls, of a host that slow start holds back; -Infinity for the first hosts of a group. */
+  warmSince = Number.NEGATIVE_INFINITY
+  /** Calls that have not come to their end. */
+  inFlight = 0
+  calls = 0
+  failures = 0
+  /** Failures since the last success. */
+  consecutiveFailures = 0
+  /** How often it was ejected, less what it has made good since. */
+  ejections = 0
+  ejectedUntil = 0
+  /** Until when the call that probes it may take. */
+  probeUntil = 0
+
+  constructor(spec: HostSpec) {
+    this.origin = spec.origin
+    this.spec = spec
+  }
+
+  /** The share of the calls that it is to have now. */
+  get weight(): number {
+    return this.spec.weight * this.warmth
+  }
+}
+
+/** What an outcome says of the host that gave it: `true` good, `false` bad, `null` nothing. */
+export function speaksFor(kind: OutcomeKind): boolean | null {
+  if (kind === 'success' || kind === 'clientError') return true
+  if (kind === 'serverError' || kind === 'networkError' || kind === 'timeout') return false
+  return null
+}
