@@ -23,6 +23,7 @@ export { type ChainDispatcher, compose, type Layers } from './dispatchers/compos
 export type { ControlledLayer } from './dispatchers/controlled-layer.ts'
 export { deadline, defaultDeadline } from './dispatchers/deadline.ts'
 export { type DeduplicateOptions, deduplicate } from './dispatchers/deduplicate.ts'
+export type { LayerDescription } from './dispatchers/describe.ts'
 export {
   type FallbackAnswer,
   type FallbackFunction,

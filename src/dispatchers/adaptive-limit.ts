@@ -9,6 +9,7 @@ import { checkOptions } from '../policies/options.ts'
 import { perOrigin } from '../policies/per-origin.ts'
 import { checkUnreadBodyTimeout } from './bulkhead.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
+import { effectiveOptions } from './describe.ts'
 import { stageLayer } from './guard.ts'
 import { unreadBodyTimeout } from './unread-body.ts'
 
@@ -61,7 +62,11 @@ export function adaptiveLimit(options: AdaptiveLimitOptions = {}): AdaptiveLimit
   let settings = checkAdaptiveLimit(given)
   const policy = perOrigin('adaptiveLimit', () => new AdaptiveLimit(settings))
   const stage = { ...policy, fuses: true, unreadBodyTimeout: checkUnreadBodyTimeout('adaptiveLimit', unread) }
-  const layer = stageLayer({ name: 'adaptiveLimit', stages: [stage] })
+  const layer = stageLayer({
+    name: 'adaptiveLimit',
+    options: () => effectiveOptions(adaptiveLimitDefaults, { unreadBodyTimeout: unread, ...given }),
+    stages: [stage],
+  })
   const update = (changed: Partial<PolicyOptions>) => {
     checkOptions('adaptiveLimit', changed, adaptiveLimitOptionNames)
     const next = { ...given, ...changed }

@@ -20,5 +20,10 @@ export const defaultAttemptTimeout = 10_000
  */
 export function attemptTimeout(duration: number = defaultAttemptTimeout): Layer {
   checkDuration('attemptTimeout: duration', duration)
-  return stageLayer({ name: 'attemptTimeout', duration, stages: [{ attemptTimers: lane(duration) }] })
+  return stageLayer({
+    name: 'attemptTimeout',
+    duration,
+    options: () => ({ duration }),
+    stages: [{ attemptTimers: lane(duration) }],
+  })
 }

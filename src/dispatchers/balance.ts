@@ -1,11 +1,18 @@
 import type { Dispatcher } from 'undici'
-import { type BalanceOptions, checkBalance, type HostView, viewOf } from '../policies/balance-options.ts'
+import {
+  type BalanceOptions,
+  balanceDefaults,
+  checkBalance,
+  type HostView,
+  viewOf,
+} from '../policies/balance-options.ts'
 import { HostGroup } from '../policies/host-group.ts'
 import { assertHandler } from './assert-handler.ts'
 import { BalancedCall, type BalancePlan } from './balanced-call.ts'
 import { CallPlan } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
+import { effectiveOptions } from './describe.ts'
 import { markEdged } from './edge.ts'
 import { Exchange, scopeOf, withScope } from './exchange.ts'
 import { withEdge } from './guard.ts'
@@ -53,7 +60,10 @@ export function balance(options: BalanceOptions): BalanceLayer {
   const balancing: BalancePlan = { name, key: null, group }
   const build: ChainBuilder = (stages, inner, keeper) =>
     balancedDispatch(new CallPlan(stages, inner, keeper), balancing)
-  const layer = layerOf({ name: 'balance', build }, (dispatch) => build([], withEdge(dispatch), null))
+  const layer = layerOf(
+    { name: 'balance', build, options: () => effectiveOptions(balanceDefaults, current) },
+    (dispatch) => build([], withEdge(dispatch), null),
+  )
   const update = (changes: Partial<BalanceOptions>) => {
     const next = { ...current, ...changes }
     const checked = checkBalance(next)

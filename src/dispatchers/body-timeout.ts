@@ -16,5 +16,9 @@ export const defaultBodyTimeout = 30_000
  */
 export function bodyTimeout(duration: number = defaultBodyTimeout): Layer {
   checkDuration('bodyTimeout: duration', duration)
-  return stageLayer({ name: 'bodyTimeout', stages: [{ bodyTimers: lane(duration) }] })
+  return stageLayer({
+    name: 'bodyTimeout',
+    options: () => ({ duration }),
+    stages: [{ bodyTimers: lane(duration) }],
+  })
 }

@@ -7,6 +7,7 @@ import {
 import { checkDuration, checkOptions } from '../policies/options.ts'
 import { perOrigin } from '../policies/per-origin.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
+import { effectiveOptions } from './describe.ts'
 import { stageLayer } from './guard.ts'
 import { unreadBodyTimeout } from './unread-body.ts'
 
@@ -64,7 +65,11 @@ export function bulkhead(options: BulkheadOptions = {}): BulkheadLayer {
   let current: PolicyOptions = slots
   const policy = perOrigin('bulkhead', () => new Bulkhead(current))
   const stage = { ...policy, fuses: true, unreadBodyTimeout: checkUnreadBodyTimeout('bulkhead', unread) }
-  const layer = stageLayer({ name: 'bulkhead', stages: [stage] })
+  const layer = stageLayer({
+    name: 'bulkhead',
+    options: () => effectiveOptions(bulkheadDefaults, { unreadBodyTimeout: unread, ...current }),
+    stages: [stage],
+  })
   const update = (changes: Partial<PolicyOptions>) => {
     checkOptions('bulkhead', changes, Object.keys(policyDefaults))
     const next = { ...current, ...changes }

@@ -17,6 +17,8 @@ export interface ChainPart {
   readonly stages?: readonly Stage[]
   /** Milliseconds a layer bounds the call or the attempt to. */
   readonly duration?: number
+  /** The options it goes by now, defaults included. */
+  readonly options?: () => object
   /** Set where the layer takes the stages above it into its own guard; `inner` ends in an edge. */
   readonly build?: ChainBuilder
 }

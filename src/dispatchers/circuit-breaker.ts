@@ -86,7 +86,11 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBrea
     return breaker
   })
   const { origins } = policy
-  const layer = stageLayer({ name: 'circuitBreaker', stages: [{ ...policy, fuses: true }] })
+  const layer = stageLayer({
+    name: 'circuitBreaker',
+    options: () => ({ ...settings }),
+    stages: [{ ...policy, fuses: true }],
+  })
 
   const update = (changes: Partial<CircuitBreakerOptions>) => {
     checkOptions('circuitBreaker', changes, circuitBreakerOptionNames)

@@ -17,5 +17,5 @@ export function classify(judge: Classify): Layer {
     scope.exchange.classify = judge
     return null
   }
-  return stageLayer({ name: 'classify', stages: [{ name: 'classify', acquire }] })
+  return stageLayer({ name: 'classify', options: () => ({ judge }), stages: [{ name: 'classify', acquire }] })
 }

@@ -6,6 +6,7 @@ import type { CallKeeper, KeptCall } from './call-plan.ts'
 import { assertCallback, settleWith } from './callbacks.ts'
 import { chainPartOf } from './chain-part.ts'
 import { checkChain } from './check-chain.ts'
+import { describeLayers, type LayerDescription } from './describe.ts'
 import type { ScopedOptions } from './exchange.ts'
 import { flattenLayers, foldLayers, kindOf, type Layers } from './fold-layers.ts'
 import { notePlainTransport } from './fused-plan.ts'
@@ -69,6 +70,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   /** Where the dispatcher below serves one origin only: that origin. */
   readonly origin: string | null | undefined
   private readonly through: Dispatcher['dispatch']
+  private readonly layers: readonly Layer[]
   private first: KeptCall | null = null
   private closing: Promise<void> | null = null
   private destroying: Promise<void> | null = null
@@ -77,6 +79,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
   constructor(inner: Dispatcher, layers: readonly Layer[]) {
     super()
     this.inner = inner
+    this.layers = layers
     this.origin = originOfDispatcher(inner)
     const ground: Dispatcher['dispatch'] = inner.dispatch.bind(inner)
     if (isPlainTransport(inner)) notePlainTransport(ground)
@@ -112,6 +115,14 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
 
   get destroyed(): boolean {
     return this.destroying !== null || (this.inner as Closable).destroyed === true
+  }
+
+  /**
+   * What the chain is made of, the outermost layer first, each with the options it goes by now, and last what is below
+   * them. Plain data, for `console.table`, `JSON.stringify` and logs.
+   */
+  describe(): readonly LayerDescription[] {
+    return describeLayers(this.layers, this.inner)
   }
 
   /** What the agent below tells of its pools; `undefined` where it tells nothing. */

@@ -29,5 +29,10 @@ export function deadline(duration: number = defaultDeadline): Layer {
     exchange.deadlineAt = Math.min(exchange.deadlineAt, now + duration)
     return new RunningDeadline(call, timers, now)
   }
-  return stageLayer({ name: 'deadline', duration, stages: [{ name: 'deadline', acquire, deadlineTimers: timers }] })
+  return stageLayer({
+    name: 'deadline',
+    duration,
+    options: () => ({ duration }),
+    stages: [{ name: 'deadline', acquire, deadlineTimers: timers }],
+  })
 }

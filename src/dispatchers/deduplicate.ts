@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, errors, interceptors } from 'undici'
 import { checkOptions } from '../policies/options.ts'
 import { layerOf } from './chain-part.ts'
+import { effectiveOptions } from './describe.ts'
 import { markOverEdge } from './edge.ts'
 import { kScope, type ScopedOptions, scopeOf } from './exchange.ts'
 import { guardDispatch } from './guard.ts'
@@ -31,6 +32,14 @@ export interface DeduplicateOptions {
    */
   readonly maxBufferSize?: number
 }
+
+/** Defaults of {@link deduplicate}: undici's. */
+export const deduplicateDefaults = {
+  methods: ['GET'],
+  skipHeaderNames: [],
+  excludeHeaderNames: [],
+  maxBufferSize: 5 * 1024 * 1024,
+} as const
 
 /** A request under way, and how many still want its answer. */
 class Shared {
@@ -248,7 +257,7 @@ interface Begun {
 export function deduplicate(options: DeduplicateOptions = {}): Layer {
   checkOptions('deduplicate', options, ['methods', 'skipHeaderNames', 'excludeHeaderNames', 'maxBufferSize'])
   const interceptor = interceptors.deduplicate(options as Parameters<typeof interceptors.deduplicate>[0])
-  return layerOf({ name: 'deduplicate' }, (dispatch) => {
+  return layerOf({ name: 'deduplicate', options: () => effectiveOptions(deduplicateDefaults, options) }, (dispatch) => {
     // A request that undici has just found to be the first of its kind. It is sent when its first caller shares it: an
     // answer may come before dispatch() returns.
     let begun: Begun | null = null

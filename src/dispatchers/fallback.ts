@@ -5,6 +5,7 @@ import { PerOrigin } from '../policies/per-origin.ts'
 import { CallPlan } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
+import { effectiveOptions } from './describe.ts'
 import { type FallbackAnswer, PreparedAnswer } from './fallback-answer.ts'
 import {
   type FallbackFunction,
@@ -124,7 +125,10 @@ export function fallback(options: FallbackOptions): FallbackLayer {
   const falling: FallbackPlan = { ...checkFallback(options), tally }
   const build: ChainBuilder = (stages, inner, keeper) =>
     repeatDispatch('fallback', new FallbackLevel(new CallPlan(stages, inner, keeper), falling))
-  const layer = layerOf({ name: 'fallback', build }, (dispatch) => build([], withEdge(dispatch), null))
+  const layer = layerOf(
+    { name: 'fallback', build, options: () => effectiveOptions(fallbackDefaults, current) },
+    (dispatch) => build([], withEdge(dispatch), null),
+  )
   const update = (changes: Partial<FallbackOptions>) => {
     const { value, respond, upstream, ...kept } = current
     const isReplaced = sources.some((name) => changes[name] !== undefined)

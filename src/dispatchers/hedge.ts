@@ -12,6 +12,7 @@ import { BudgetChoice } from './budget-choice.ts'
 import { CallPlan } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
+import { effectiveOptions } from './describe.ts'
 import { withEdge } from './guard.ts'
 import { HedgeLevel, type HedgePlan } from './hedged-call.ts'
 import { repeatDispatch } from './repeat-layer.ts'
@@ -76,7 +77,9 @@ export function hedge(options: HedgeOptions = {}): HedgeLayer {
   const hedging: HedgePlan = { ...checkHedge(options), budget: choice.take(options.budget), origins }
   const build: ChainBuilder = (stages, inner, keeper) =>
     repeatDispatch('hedge', new HedgeLevel(new CallPlan(stages, inner, keeper), hedging))
-  const layer = layerOf({ name: 'hedge', build }, (dispatch) => build([], withEdge(dispatch), null))
+  const layer = layerOf({ name: 'hedge', build, options: () => effectiveOptions(hedgeDefaults, current) }, (dispatch) =>
+    build([], withEdge(dispatch), null),
+  )
   const update = (changes: Partial<HedgeOptions>) => {
     const next = { ...current, ...changes }
     const checked = checkHedge(next)

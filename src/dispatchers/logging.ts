@@ -4,6 +4,7 @@ import type { Permit } from '../policies/policy.ts'
 import type { AttemptObserver } from './attempt-observer.ts'
 import { checkUnreadBodyTimeout } from './bulkhead.ts'
 import type { Stage } from './call-plan.ts'
+import { effectiveOptions } from './describe.ts'
 import type { CallScope, Exchange, ScopedOptions } from './exchange.ts'
 import { stageLayer } from './guard.ts'
 import { redactedUrl } from './redact.ts'
@@ -44,6 +45,8 @@ export interface CallRecord {
   /** Spent in backoffs; in the record of an attempt, the one before it. */
   readonly backoffMs: number
   readonly protocol: string | undefined
+  /** The host that `balance()` chose, where it did. */
+  readonly host?: string
   readonly trace_id: string | undefined
   readonly span_id: string | undefined
   /** Set where nobody read the body to its end. */
@@ -115,6 +118,7 @@ function recordOf(scope: CallScope, outcome: Outcome, own: Partial<CallRecord>):
     protocol: scope.protocol,
     trace_id: scope.traceId ?? exchange.traceId,
     span_id: scope.spanId ?? exchange.spanId,
+    ...(scope.host === undefined ? null : { host: scope.host }),
     ...(scope.bodyUnread ? { bodyUnread: true } : null),
     ...(scope.notes === null ? null : { notes: Object.fromEntries(scope.notes) }),
   }
@@ -231,5 +235,9 @@ export function logging(options: LoggingOptions = {}): Layer {
     checkFunction(`logging: logger.${level}`, (logger as Partial<Logger> | null)?.[level])
   }
   const stage = new Logging(logger, checkUnreadBodyTimeout('logging', options.unreadBodyTimeout))
-  return stageLayer({ name: 'logging', stages: [stage] })
+  return stageLayer({
+    name: 'logging',
+    options: () => effectiveOptions({ ...loggingDefaults, logger: 'standard error' }, options),
+    stages: [stage],
+  })
 }

@@ -7,10 +7,12 @@ import {
   type RateLimitOptions,
   type RateLimitSettings,
   type RateLimitUpdate,
+  rateLimitDefaults,
 } from '../policies/rate-limit-options.ts'
 import { StoreLink } from '../policies/rate-limit-store.ts'
 import { SharedRateLimiter } from '../policies/shared-rate-limit.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
+import { effectiveOptions } from './describe.ts'
 import type { CallScope } from './exchange.ts'
 import { stageLayer } from './guard.ts'
 import type { GuardedCall } from './guarded-call.ts'
@@ -93,7 +95,11 @@ export function rateLimit(options: RateLimitOptions): RateLimitLayer {
     return limiter.acquire(scope, scope.now())
   }
   const fuses = key === null && store === null
-  const layer = stageLayer({ name: 'rateLimit', stages: [{ name: 'rateLimit', acquire, fuses }] })
+  const layer = stageLayer({
+    name: 'rateLimit',
+    options: () => effectiveOptions(rateLimitDefaults, given),
+    stages: [{ name: 'rateLimit', acquire, fuses }],
+  })
   const update = (changes: Partial<RateLimitUpdate>) => {
     const next = changedRateLimit(given, changes)
     settings = checkRateLimit(next)

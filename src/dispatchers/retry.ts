@@ -15,6 +15,7 @@ import { BudgetChoice } from './budget-choice.ts'
 import { CallPlan } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
+import { effectiveOptions } from './describe.ts'
 import { withEdge } from './guard.ts'
 import { repeatDispatch } from './repeat-layer.ts'
 import { replayDefaults } from './replay.ts'
@@ -104,7 +105,9 @@ export function retry(options: RetryOptions = {}): RetryLayer {
   const repeat: RetryPlan = { ...checkRetry(options), budget: choice.take(options.budget), tally }
   const build: ChainBuilder = (stages, inner, keeper) =>
     repeatDispatch('retry', new RetryLevel(new CallPlan(stages, inner, keeper), repeat))
-  const layer = layerOf({ name: 'retry', build }, (dispatch) => build([], withEdge(dispatch), null))
+  const layer = layerOf({ name: 'retry', build, options: () => effectiveOptions(retryDefaults, current) }, (dispatch) =>
+    build([], withEdge(dispatch), null),
+  )
   const update = (changes: Partial<RetryOptions>) => {
     const next = { ...current, ...changes }
     const checked = checkRetry(next)

@@ -117,6 +117,7 @@ export function setNotes(span: Span, notes: CallScope['notes']): void {
  */
 export function setEnd(span: Span, scope: CallScope, { status, headers }: Outcome, queuedBefore: number): void {
   setNotes(span, scope.notes)
+  if (scope.host !== undefined) span.setAttribute('roundtripper.balance.host', scope.host)
   if (status !== undefined) span.setAttribute('http.response.status_code', status)
   const { protocol, peer } = scope
   if (protocol !== undefined) span.setAttribute('network.protocol.version', protocol)

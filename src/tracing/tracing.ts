@@ -1,6 +1,7 @@
 import { type Tracer, type TracerProvider, trace } from '@opentelemetry/api'
 import { checkUnreadBodyTimeout } from '../dispatchers/bulkhead.ts'
 import type { Stage } from '../dispatchers/call-plan.ts'
+import { effectiveOptions } from '../dispatchers/describe.ts'
 import type { CallScope } from '../dispatchers/exchange.ts'
 import { stageLayer } from '../dispatchers/guard.ts'
 import type { GuardedCall } from '../dispatchers/guarded-call.ts'
@@ -133,5 +134,9 @@ export function tracing(options: TracingOptions = {}): Layer {
   if (options.tracerProvider !== undefined) {
     checkFunction('tracing: tracerProvider.getTracer', (options.tracerProvider as Partial<TracerProvider>)?.getTracer)
   }
-  return stageLayer({ name: 'tracing', stages: [new Tracing(options)] })
+  return stageLayer({
+    name: 'tracing',
+    options: () => effectiveOptions(tracingDefaults, options),
+    stages: [new Tracing(options)],
+  })
 }

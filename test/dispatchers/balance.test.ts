@@ -91,9 +91,9 @@ describe.each(protocols)('balance over $version', ({ protocol }) => {
     expect(Object.keys(slots.state())).toEqual([servers[1]?.origin])
     breaker.force('open')
     expect(await errorOf(call(chain, `${name}/`))).toMatchObject({ code: 'ERR_CIRCUIT_OPEN' })
-    expect(records.map(({ outcome, url }) => [outcome, url])).toEqual([
-      ...Array.from({ length: 4 }, () => ['success', `${name}/`]),
-      ['shed', `${name}/`],
+    expect(records.map(({ outcome, url, host }) => [outcome, url, host])).toEqual([
+      ...Array.from({ length: 4 }, () => ['success', `${name}/`, servers[1]?.origin]),
+      ['shed', `${name}/`, expect.any(String)],
     ])
   })
 })

@@ -333,3 +333,12 @@ it('agent: speaks HTTP/2 where the server does', async () => {
   expect(await response.body.text()).toBe('Ada')
   expect(protocol).toBe('2')
 })
+
+it('compose: a chain tells what it is made of', () => {
+  // #region describe
+  const api = compose(createAgent(), standard({ deadline: 10_000 }))
+  const printed = JSON.stringify(api.describe(), null, 2) // [{ "layer": "tracing", "options": { ... } }, ...]
+  // #endregion
+  destroyed(api)
+  expect(JSON.parse(printed)).toContainEqual({ layer: 'deadline', options: { duration: 10_000 } })
+})
