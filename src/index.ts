@@ -25,6 +25,13 @@ export { deadline, defaultDeadline } from './dispatchers/deadline.ts'
 export { type DeduplicateOptions, deduplicate } from './dispatchers/deduplicate.ts'
 export type { LayerDescription } from './dispatchers/describe.ts'
 export {
+  type DnsHostsOptions,
+  type DnsRecord,
+  type DnsResolver,
+  dnsHosts,
+  dnsHostsDefaults,
+} from './dispatchers/dns-hosts.ts'
+export {
   type FallbackAnswer,
   type FallbackFunction,
   type FallbackLayer,
@@ -85,6 +92,8 @@ export {
   RateLimitedError,
   ResilienceError,
 } from './policies/errors.ts'
+export type { HostOptions } from './policies/host.ts'
+export type { FoundHosts, HostAnswer, HostFunction, HostList, HostSource } from './policies/host-source.ts'
 export type { Classifiable, Classify, Outcome, OutcomeKind, OutcomePhase } from './policies/outcome.ts'
 export type { ExchangeScope, Permit, Policy, Priority, Scope, Waiting } from './policies/policy.ts'
 export {

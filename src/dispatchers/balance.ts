@@ -15,6 +15,7 @@ import type { ControlledLayer } from './controlled-layer.ts'
 import { effectiveOptions } from './describe.ts'
 import { markEdged } from './edge.ts'
 import { Exchange, scopeOf, withScope } from './exchange.ts'
+import { followHosts } from './follow-hosts.ts'
 import { withEdge } from './guard.ts'
 import { withSteadyHeaders } from './headers.ts'
 import { onHop, scopeOn } from './hop.ts'
@@ -54,10 +55,10 @@ function balancedDispatch(plan: CallPlan, balancing: BalancePlan): Dispatcher['d
  */
 export function balance(options: BalanceOptions): BalanceLayer {
   let current = options
-  const { name, hosts, ...settings } = checkBalance(options)
-  const group = new HostGroup(settings)
-  group.setHosts(hosts, performance.now())
-  const balancing: BalancePlan = { name, key: null, group }
+  const checked = checkBalance(options)
+  const group = new HostGroup(checked)
+  const balancing: BalancePlan = { name: checked.name, key: null, group, lookup: null }
+  followHosts(balancing, checked)
   const build: ChainBuilder = (stages, inner, keeper) =>
     balancedDispatch(new CallPlan(stages, inner, keeper), balancing)
   const layer = layerOf(
@@ -70,7 +71,7 @@ export function balance(options: BalanceOptions): BalanceLayer {
     current = next
     balancing.name = checked.name
     group.update(checked, performance.now())
-    group.setHosts(checked.hosts, performance.now())
+    followHosts(balancing, checked)
   }
   const state = () => {
     const views: Record<string, HostView> = {}

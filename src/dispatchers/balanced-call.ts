@@ -4,8 +4,10 @@ import type { Dispatcher } from 'undici'
 import { isUnsent, NoHostError } from '../policies/errors.ts'
 import type { Host } from '../policies/host.ts'
 import type { HostGroup } from '../policies/host-group.ts'
+import type { HostLookup } from '../policies/host-lookup.ts'
 import type { Outcome } from '../policies/outcome.ts'
 import type { PickedCall } from '../policies/picker.ts'
+import type { Waiting } from '../policies/policy.ts'
 import type { CallPlan } from './call-plan.ts'
 import { type CallScope, kScope, type ScopedOptions } from './exchange.ts'
 import { GuardedCall } from './guarded-call.ts'
@@ -17,6 +19,8 @@ export interface BalancePlan {
   name: string
   key: ((opts: ScopedOptions, origin: string) => string | undefined) | null
   readonly group: HostGroup
+  /** What looks the hosts up, where they are not given. */
+  lookup: HostLookup | null
 }
 
 const noNames: ReadonlySet<string> = new Set()
@@ -52,8 +56,18 @@ export class BalancedCall extends GuardedCall implements PickedCall {
   }
 
   protected override handOn(): boolean {
-    const { group, name } = this.balancing
+    const { group, name, lookup } = this.balancing
     const { scope } = this
+    if (lookup !== null) {
+      let waiting: Waiting | null
+      try {
+        waiting = lookup.ask(scope, scope.exchange.now())
+      } catch (error) {
+        return this.refused(error)
+      }
+      // It comes here again.
+      if (waiting !== null) return this.queue(waiting)
+    }
     const host = group.pick(this, scope.exchange.now())
     if (host === null) return this.refused(new NoHostError(`No host of ${name} to call`, { origin: scope.origin }))
     return this.sendTo(host)

@@ -1,26 +1,29 @@
-import type { Host, HostOptions } from './host.ts'
+import type { Host } from './host.ts'
 import { checkHosts, type HostSpec, type HostStanding } from './host.ts'
 import type { GroupSettings } from './host-group.ts'
+import { type HostFunction, type HostList, type HostSource, isLookedUp, nameOfSource } from './host-source.ts'
 import { checkDuration, checkFunction, checkNumber, checkOptions, show } from './options.ts'
 import { checkEjection, type EjectionOptions, OutlierEjection } from './outlier-ejection.ts'
 import type { Picker } from './picker.ts'
 import { RoundRobin } from './round-robin.ts'
-
-/** A list of hosts, each an origin or {@link HostOptions}. */
-export type HostList = readonly (string | URL | HostOptions)[]
 
 /** How a host is chosen for each call. */
 export type BalanceAlgorithm = 'roundRobin'
 
 /** A group of hosts: options of `balance()`. */
 export interface BalanceOptions {
-  /** Who serves the group. */
-  readonly hosts: HostList
+  /** Who serves the group: a list, a function that looks them up, or a source such as `dnsHosts()`. */
+  readonly hosts: HostList | HostFunction | HostSource
   /**
    * The name of the group, in errors.
-   * @default the first host's origin
+   * @default the first host's origin, or the name of the source or function
    */
   readonly name?: string
+  /**
+   * Milliseconds after which hosts are looked up again, where the answer itself does not say; not for a list.
+   * @default 30_000
+   */
+  readonly refresh?: number
   /**
    * How a host is chosen for each call.
    * @default 'roundRobin'
@@ -51,12 +54,13 @@ export interface BalanceOptions {
 
 /** Defaults of {@link BalanceOptions}. */
 export const balanceDefaults = {
+  refresh: 30_000,
   algorithm: 'roundRobin',
   panicThreshold: 0.5,
   slowStart: 10_000,
 } as const
 
-const optionNames = ['hosts', 'name', 'algorithm', 'ejection', 'panicThreshold', 'slowStart', 'random']
+const optionNames = ['hosts', 'name', 'refresh', 'algorithm', 'ejection', 'panicThreshold', 'slowStart', 'random']
 
 const pickers: Readonly<Record<BalanceAlgorithm, (random: () => number) => Picker>> = {
   roundRobin: () => new RoundRobin(),
@@ -65,13 +69,18 @@ const pickers: Readonly<Record<BalanceAlgorithm, (random: () => number) => Picke
 /** Options of `balance()`, checked. */
 export interface CheckedBalance extends GroupSettings {
   readonly name: string
-  readonly hosts: readonly HostSpec[]
+  readonly hosts: readonly HostSpec[] | HostFunction | HostSource
+  readonly refresh: number
+}
+
+function nameOf(hosts: CheckedBalance['hosts']): string {
+  return isLookedUp(hosts) ? nameOfSource(hosts) : (hosts[0]?.origin ?? 'no hosts')
 }
 
 /** Checks options of `balance()`. */
 export function checkBalance(options: BalanceOptions): CheckedBalance {
   checkOptions('balance', options, optionNames)
-  const { algorithm, panicThreshold, slowStart } = { ...balanceDefaults, ...options }
+  const { algorithm, panicThreshold, slowStart, refresh } = { ...balanceDefaults, ...options }
   const { ejection = {}, random = Math.random } = options
   const make = Object.hasOwn(pickers, algorithm) ? pickers[algorithm] : undefined
   if (make === undefined) {
@@ -79,10 +88,11 @@ export function checkBalance(options: BalanceOptions): CheckedBalance {
       `balance: algorithm must be one of ${Object.keys(pickers).map(show).join(', ')}, got ${show(algorithm)}`,
     )
   }
-  const hosts = checkHosts('balance: hosts', options.hosts)
+  const hosts = isLookedUp(options.hosts) ? options.hosts : checkHosts('balance: hosts', options.hosts)
   return {
     hosts,
-    name: options.name ?? hosts[0]?.origin ?? 'no hosts',
+    name: options.name ?? nameOf(hosts),
+    refresh: checkDuration('balance: refresh', refresh),
     picker: make(checkFunction('balance: random', random)),
     ejection: ejection === false ? null : new OutlierEjection(checkEjection('balance: ejection', ejection)),
     panicThreshold: checkNumber('balance: panicThreshold', panicThreshold, { min: 0, max: 1 }),

@@ -25,6 +25,8 @@ export class HostGroup {
   hosts: readonly Host[] = []
   private settings: GroupSettings
   private readonly byOrigin = new Map<string, Host>()
+  // Those that have gone, but are not done with: back again soon, they are who they were.
+  private readonly gone = new Map<string, Host>()
   private probing: readonly Host[] = []
   /** When something changes by time alone. */
   private changesAt = Number.POSITIVE_INFINITY
@@ -40,7 +42,10 @@ export class HostGroup {
     this.refresh(now)
   }
 
-  /** Takes over a list of hosts. What is known of those that stay is kept; calls to those that go come to their end. */
+  /**
+   * Takes over a list of hosts. What is known of those that stay is kept; calls to those that go come to their end. One
+   * that comes back while such a call is still under way, or before its ejection is over, is the same host.
+   */
   setHosts(specs: readonly HostSpec[], now: number): void {
     const isFirst = this.hosts.length === 0
     const kept = new Set<string>()
@@ -51,11 +56,21 @@ export class HostGroup {
         known.spec = spec
         continue
       }
-      const host = new Host(spec)
-      if (!isFirst) this.warmUp(host, now)
+      const back = this.gone.get(spec.origin)
+      const host = back ?? new Host(spec)
+      host.spec = spec
+      if (back === undefined && !isFirst) this.warmUp(host, now)
       this.byOrigin.set(spec.origin, host)
+      this.gone.delete(spec.origin)
     }
-    for (const origin of this.byOrigin.keys()) if (!kept.has(origin)) this.byOrigin.delete(origin)
+    for (const [origin, host] of this.gone) {
+      if (host.inFlight === 0 && now >= host.ejectedUntil) this.gone.delete(origin)
+    }
+    for (const [origin, host] of this.byOrigin) {
+      if (kept.has(origin)) continue
+      this.byOrigin.delete(origin)
+      if (host.inFlight > 0 || now < host.ejectedUntil) this.gone.set(origin, host)
+    }
     this.hosts = [...this.byOrigin.values()]
     this.refresh(now)
   }

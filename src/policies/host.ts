@@ -37,17 +37,26 @@ function checkText(name: string, value: unknown): string | undefined {
   throw new TypeError(`${name} must be a host name, got ${show(value)}`)
 }
 
-function checkHost(name: string, given: HostOptions | string | URL): HostSpec {
-  const options: HostOptions = typeof given === 'string' || given instanceof URL ? { origin: given } : given
-  checkOptions(name, options, optionNames)
-  const { origin, weight = 1 } = options
+/**
+ * Checks an origin.
+ *
+ * @throws TypeError for what is none, or more than one.
+ */
+export function checkOrigin(name: string, origin: unknown): URL {
   const url = typeof origin === 'string' || origin instanceof URL ? URL.parse(origin) : null
   const isHttp = url?.protocol === 'http:' || url?.protocol === 'https:'
   if (url === null || !isHttp || url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
     throw new TypeError(`${name}: origin must be an http(s) origin such as https://10.0.0.7:8443, got ${show(origin)}`)
   }
+  return url
+}
+
+function checkHost(name: string, given: HostOptions | string | URL): HostSpec {
+  const options: HostOptions = typeof given === 'string' || given instanceof URL ? { origin: given } : given
+  checkOptions(name, options, optionNames)
+  const { origin, weight = 1 } = options
   return {
-    origin: url.origin,
+    origin: checkOrigin(name, origin).origin,
     weight: checkNumber(`${name}: weight`, weight, { min: 0, max: 1e6 }),
     servername: checkText(`${name}: servername`, options.servername),
     authority: checkText(`${name}: authority`, options.authority),
