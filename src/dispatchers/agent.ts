@@ -83,7 +83,7 @@ export class PoolAgent extends Dispatcher {
       if (this.destroying !== null) throw new errors.ClientDestroyedError()
       if (this.closing !== null) throw new errors.ClientClosedError()
       const usual = !servername && (allowH2 == null || allowH2 === this.allowH2)
-      const known = usual ? this.byGiven.get(opts.origin) : undefined
+      const known = usual ? this.byGiven.get(opts.origin) : this.ofName(opts.origin, servername, allowH2)
       if (known !== undefined) return known.dispatch(opts, handler)
       const url = urlOf(opts.origin)
       const mayH2 = (allowH2 ?? this.allowH2) !== false && !this.http1Origins.has(url.origin)
@@ -97,6 +97,12 @@ export class PoolAgent extends Dispatcher {
       handler.onResponseError?.(null as never, error as Error)
       return false
     }
+  }
+
+  // The hosts of a group behind one name come with it in every call, their origins spelled as keys are.
+  private ofName(origin: unknown, servername: string | undefined, allowH2: boolean | undefined): Origin | undefined {
+    if (!servername || allowH2 != null || !this.allowH2 || typeof origin !== 'string') return undefined
+    return this.origins.get(`${origin}|${servername}`)
   }
 
   private originOf(url: URL, servername: string | null, allowH2: boolean): Origin {

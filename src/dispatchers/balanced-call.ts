@@ -11,7 +11,7 @@ import type { Waiting } from '../policies/policy.ts'
 import type { CallPlan } from './call-plan.ts'
 import { type CallScope, kScope, type ScopedOptions } from './exchange.ts'
 import { GuardedCall } from './guarded-call.ts'
-import { headerOf, replaceHeaders } from './headers.ts'
+import { withHeader } from './headers.ts'
 import { hopTo } from './hop.ts'
 
 /** What all calls of one `balance()` share, and `update()` changes. */
@@ -22,8 +22,6 @@ export interface BalancePlan {
   /** What looks the hosts up, where they are not given. */
   lookup: HostLookup | null
 }
-
-const noNames: ReadonlySet<string> = new Set()
 
 /**
  * One call, or attempt, on its way to one host of a group: it is the guard of the stages above as well. Where the host's own
@@ -86,9 +84,7 @@ export class BalancedCall extends GuardedCall implements PickedCall {
     this.hop = hop
     const { servername, authority } = host.spec
     if (servername !== undefined) (sent as { servername?: string }).servername = servername
-    if (authority !== undefined && headerOf(sent.headers, 'host') === undefined) {
-      sent.headers = replaceHeaders(sent.headers, noNames, { host: authority })
-    }
+    if (authority !== undefined) sent.headers = withHeader(sent.headers, 'host', authority)
     try {
       return this.plan.dispatch(sent, this)
     } catch (error) {

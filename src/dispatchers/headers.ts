@@ -3,6 +3,8 @@ import type { Dispatcher } from 'undici'
 type GivenHeaders = Dispatcher.DispatchOptions['headers']
 type HeaderValue = string | readonly string[] | number | null | undefined
 
+const noNames: ReadonlySet<string> = new Set()
+
 function isPairs(headers: object): headers is Iterable<[string, HeaderValue]> {
   if (typeof headers !== 'object') return false
   return typeof (headers as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function'
@@ -63,6 +65,18 @@ export function replaceHeaders(
   })
   for (const name in added) flat.push(name, added[name] as string)
   return flat
+}
+
+/** The headers with one more (given in lower case); as they are where it is among them. */
+export function withHeader(headers: GivenHeaders, name: string, value: string): NonNullable<GivenHeaders> {
+  if (headers === null || headers === undefined) return { [name]: value }
+  if (Array.isArray(headers) || isPairs(headers)) {
+    return headerOf(headers, name) === undefined ? replaceHeaders(headers, noNames, { [name]: value }) : headers
+  }
+  for (const given in headers) {
+    if (given.length === name.length && given.toLowerCase() === name && headers[given] !== undefined) return headers
+  }
+  return { ...headers, [name]: value }
 }
 
 // As the entries of a Map, or what a generator makes.
