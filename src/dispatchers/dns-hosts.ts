@@ -48,7 +48,16 @@ const optionNames = ['family', 'minTtl', 'maxTtl', 'resolver']
 // Of the system's name servers: one that is gone shall not hold up the answer of the next for long.
 const resolverOptions = { timeout: 2_000, tries: 2 }
 
+// Milliseconds that an answer waits for that of the other family (RFC 8305, "Resolution Delay").
+const resolutionDelay = 50
+
 const families = [4, 6] as const
+
+/** What one family answered. */
+interface Answer {
+  readonly records: readonly DnsRecord[]
+  readonly error: unknown
+}
 
 function isNegative(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown }
@@ -72,29 +81,49 @@ class DnsLookup {
 
   /** Addresses, those of one family together and in the order of their text; seconds for which they hold. */
   async resolve(): Promise<{ readonly addresses: readonly string[]; readonly ttl: number | undefined }> {
-    const answers = await Promise.allSettled(this.families.map((family) => this.ask(family)))
-    const failures = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as unknown] : []))
-    const answered = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
-    if (answered.length === 0) {
-      // An answer that there is none, rather than an error, is what the caller is told.
+    const answers = await this.askAll()
+    const records = answers.flatMap((answer) => answer?.records ?? [])
+    if (records.length === 0) {
+      const failures = answers.flatMap((answer) => answer?.error ?? [])
+      // Rather than that there is none: what kept a name server from saying so.
       const error = failures.find((failure) => !isNegative(failure)) ?? failures[0] ?? this.noAddress()
       if (this.system && (error as { code?: unknown }).code !== dns.TIMEOUT) return this.lookup(error)
       throw error
     }
     const addresses: string[] = []
-    for (const [at, family] of this.families.entries()) {
-      const answer = answers[at] as PromiseSettledResult<readonly DnsRecord[]>
-      if (answer.status === 'fulfilled') this.known.set(family, answer.value)
-      else if (isNegative(answer.reason)) this.known.delete(family)
-      const records = this.known.get(family) ?? []
-      addresses.push(...records.map(({ address }) => address).toSorted())
+    for (const family of this.families) {
+      const known = this.known.get(family) ?? []
+      addresses.push(...known.map(({ address }) => address).toSorted())
     }
-    return { addresses, ttl: Math.min(...answered.map(({ ttl }) => ttl)) }
+    return { addresses, ttl: Math.min(...records.map(({ ttl }) => ttl)) }
   }
 
-  private ask(family: 4 | 6): Promise<readonly DnsRecord[]> {
+  // Where one family has answered, the other is not waited for as long as it takes to give it up; `null`: it has not answered.
+  private askAll(): Promise<readonly (Answer | null)[]> {
+    const answers: (Answer | null)[] = this.families.map(() => null)
+    return new Promise((resolve) => {
+      let open = answers.length
+      for (const [at, family] of this.families.entries()) {
+        void this.ask(family).then((answer) => {
+          answers[at] = answer
+          if (--open === 0) resolve(answers)
+          else if (answer.records.length > 0) setTimeout(resolve, resolutionDelay, answers).unref()
+        })
+      }
+    })
+  }
+
+  private async ask(family: 4 | 6): Promise<Answer> {
     const { resolver, name } = this
-    return family === 4 ? resolver.resolve4(name, { ttl: true }) : resolver.resolve6(name, { ttl: true })
+    try {
+      const asked = family === 4 ? resolver.resolve4(name, { ttl: true }) : resolver.resolve6(name, { ttl: true })
+      const records = await asked
+      this.known.set(family, records)
+      return { records, error: undefined }
+    } catch (error) {
+      if (isNegative(error)) this.known.delete(family)
+      return { records: [], error }
+    }
   }
 
   private noAddress(): Error {

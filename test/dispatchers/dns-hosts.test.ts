@@ -10,6 +10,7 @@ import {
   createAgent,
   createFetch,
   type DnsHostsOptions,
+  type DnsRecord,
   dnsHosts,
   type FoundHosts,
 } from 'roundtripper'
@@ -108,6 +109,28 @@ describe('what is found', () => {
     ['a failing AAAA', { A: [['10.0.0.1', 20]], AAAA: 'SERVFAIL' }, 'https://10.0.0.1:8443'],
   ] as [string, DnsServer['answers'], string][])('%s is no failure', async (_what, answers, origin) => {
     expect(originsOf(await found(sourceOf(await serveDns(answers))))).toEqual([origin])
+  })
+
+  it('a family that does not answer holds up the other for 50 ms, and has what it answered before', async () => {
+    const clock = stopClock()
+    const never = new Promise<never>(() => undefined)
+    let six: Promise<DnsRecord[]> = never
+    const resolver = { resolve4: async () => [{ address: '10.0.0.1', ttl: 20 }], resolve6: () => six }
+    const source = dnsHosts('http://users.test', { resolver })
+    const log: string[][] = []
+    const look = async (milliseconds: number) => {
+      void found(source).then((answer) => log.push(originsOf(answer)))
+      await clock.advance(milliseconds)
+    }
+    await look(49)
+    expect(log).toEqual([])
+    await clock.advance(1)
+    expect(log).toEqual([['http://10.0.0.1']])
+    six = Promise.resolve([{ address: 'fd00::7', ttl: 5 }])
+    await look(0)
+    six = never
+    await look(50)
+    expect(log.slice(1)).toEqual(Array.from({ length: 2 }, () => ['http://10.0.0.1', 'http://[fd00::7]']))
   })
 
   it('a family that fails keeps what it answered before; one that says it has none does not', async () => {

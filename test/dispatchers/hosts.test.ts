@@ -59,7 +59,7 @@ describe.each(protocols)('over $version', ({ protocol }) => {
     expect(hosts).toHaveBeenCalledTimes(2)
   })
 
-  it('calls wait for the first list; one that is aborted meanwhile settles at once, and nothing is sent for it', async () => {
+  it('17: calls wait for the first list; one that is aborted meanwhile settles at once, and nothing is sent for it', async () => {
     const [server] = (await serveMany(1, protocol)) as [TestServer]
     const { hosts, lookUps } = asked()
     const slots = bulkhead({ limit: 1 })
@@ -128,8 +128,8 @@ describe.each(protocols)('over $version', ({ protocol }) => {
     const gates: Gate[] = []
     const servers = await serveMany(count, protocol)
     for (const [at, server] of servers.entries()) {
-      server.script('*', async () => {
-        if (random.chance(0.5)) return { body: `host ${at}` }
+      server.script('*', async ({ path }) => {
+        if (Number(path.slice(1)) % 2 === 0) return { body: `host ${at}` }
         const held = gate()
         gates.push(held)
         await held.promise
@@ -208,6 +208,23 @@ it('an update of something else does not look up again; calls that wait go to th
   lookUps[0]?.answer([servers[0]?.origin as string])
   await turns()
   expect((await call(chain, name)).text).toBe('host 1')
+})
+
+it('46: close() waits for calls that wait for hosts, destroy() fails them', async () => {
+  const [server] = (await serveMany(1, 'h1c')) as [TestServer]
+  const { hosts, lookUps } = asked()
+  const closing = chainTo(server, group(hosts))
+  const served = call(closing, name)
+  await turns()
+  const closed = closing.close()
+  lookUps[0]?.answer([server.origin])
+  expect((await served).text).toBe('host 0')
+  await closed
+  const destroyed = chainTo(server, group(asked().hosts))
+  const failed = errorOf(call(destroyed, name))
+  await turns()
+  await destroyed.destroy()
+  expect(await failed).toMatchObject({ code: 'UND_ERR_DESTROYED' })
 })
 
 it('a group of a source is called by its name, where it has no other', async () => {
