@@ -181,7 +181,8 @@ export function dnsHosts(origin: string | URL, options: DnsHostsOptions = {}): H
   }
   const resolve = async (): Promise<FoundHosts> => {
     const { addresses, ttl } = await lookup.resolve()
-    const hosts = addresses.map(hostAt)
+    // A hosts file may have one several times: that gives it no larger share.
+    const hosts = [...new Set(addresses)].map(hostAt)
     return { hosts, ttl: ttl === undefined ? undefined : Math.min(Math.max(ttl * 1_000, minTtl), maxTtl) }
   }
   return { name: url.origin, resolve }

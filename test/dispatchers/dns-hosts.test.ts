@@ -188,6 +188,13 @@ describe('what is found', () => {
     })
   })
 
+  it('an address that is named twice is one host', async () => {
+    const records = ['10.0.0.2', '10.0.0.1', '10.0.0.2'].map((address) => ({ address, ttl: 5 }))
+    const resolver = { resolve4: async () => records, resolve6: async () => [] }
+    const hosts = originsOf(await found(dnsHosts('http://users.test', { resolver })))
+    expect(hosts).toEqual(['http://10.0.0.1', 'http://10.0.0.2'])
+  })
+
   it('wrong options say so', () => {
     expect(() => dnsHosts('users.test')).toThrow('dnsHosts: origin must be an http(s) origin')
     expect(() => dnsHosts('http://a', { family: 5 as never })).toThrow('dnsHosts: family must be 0, 4 or 6, got 5')

@@ -10,6 +10,7 @@ import {
   retry,
 } from 'roundtripper'
 import { type Gate, gate, type Protocol, seededRandom, type TestServer } from 'roundtripper/testing'
+import { Agent } from 'undici'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { call, chainTo, errorOf, protocols, quick, send, serve, stopClock, turns } from './retry-servers.ts'
 
@@ -225,6 +226,19 @@ it('46: close() waits for calls that wait for hosts, destroy() fails them', asyn
   await turns()
   await destroyed.destroy()
   expect(await failed).toMatchObject({ code: 'UND_ERR_DESTROYED' })
+})
+
+it('48: hosts that are looked up work alone in agent.compose', async () => {
+  const [server] = (await serveMany(1, 'h1c')) as [TestServer]
+  const { hosts, lookUps } = asked()
+  const agent = new Agent()
+  onTestFinished(() => agent.destroy())
+  const chain = agent.compose(group(hosts))
+  const first = call(chain, name)
+  await turns()
+  lookUps[0]?.answer([server.origin])
+  expect((await first).text).toBe('host 0')
+  expect((await call(chain, name)).text).toBe('host 0')
 })
 
 it('a group of a source is called by its name, where it has no other', async () => {
