@@ -14,6 +14,7 @@ import {
   logging,
   rateLimit,
   retry,
+  route,
   tracing,
 } from 'roundtripper'
 
@@ -41,6 +42,11 @@ const attempts = 'attempts that somebody looks at are objects'
 const fixed = () => fallback({ value: {} })
 const deaf = { debug: () => undefined, info: () => undefined, warn: () => undefined }
 
+// The one that takes the calls is not the first.
+const services = Array.from({ length: 999 }, (_, at) => ({ path: `/service-${at}/items/*`, to: [] }))
+const routes = [...services, { path: '/users/:id', methods: ['GET'], to: [] }]
+const elsewhere = [...services, { path: '/users/:id', methods: ['GET'], to: 'https://users.example.com' }]
+
 export const layerRows = {
   // It would learn from a stub that there is no server behind it.
   adaptiveLimit: onGround(() => adaptiveLimit({ initialLimit: 1000, minLimit: 1000 })),
@@ -65,6 +71,14 @@ export const layerRows = {
   'rateLimit, server headers': onGround(() => rateLimit({ ...ample, serverHeaders: true })),
   'retry, one object': { chain: [fixed, 'it', bulkhead], layer: retry },
   'retry, many objects': onGround(retry, attempts),
+  'route, 1,000 routes': onGround(
+    () => route(routes),
+    'the policies above it are no longer next to the transport, and have an object of their own',
+  ),
+  'route, another origin': onGround(
+    () => route(elsewhere),
+    'a call that goes to another origin has a scope of its own',
+  ),
   'tracing, no SDK': onGround(tracing),
 } satisfies Record<string, LayerRow>
 

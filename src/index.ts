@@ -51,6 +51,16 @@ export { type RateLimitLayer, type RateLimitView, rateLimit } from './dispatcher
 export type { Layer } from './dispatchers/relay.ts'
 export { replayDefaults } from './dispatchers/replay.ts'
 export { type RetryLayer, type RetryOptions, type RetryView, retry, retryDefaults } from './dispatchers/retry.ts'
+export {
+  type Route,
+  type RouteChanges,
+  type RouteLayer,
+  type RouteOptions,
+  type RouteState,
+  type RouteView,
+  route,
+} from './dispatchers/route.ts'
+export type { Target } from './dispatchers/target.ts'
 export { createFetch, type KitFetch, type KitRequestInit } from './fetch/create-fetch.ts'
 export { delegatedCalls } from './fetch/delegated.ts'
 export {
@@ -88,6 +98,7 @@ export {
   InvalidRequestError,
   isShed,
   NoHostError,
+  NoRouteError,
   ProxyError,
   RateLimitedError,
   ResilienceError,
@@ -113,6 +124,7 @@ export {
   retryBudgetDefaults,
 } from './policies/retry-budget.ts'
 export { type RetryThrottleOptions, retryThrottle, retryThrottleDefaults } from './policies/retry-throttle.ts'
+export type { RouteRule } from './policies/route-rule.ts'
 export {
   type StandardHedgingOptions,
   type StandardOptions,

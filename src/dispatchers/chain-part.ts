@@ -9,6 +9,14 @@ export type ChainBuilder = (
   keeper: CallKeeper | null,
 ) => Dispatcher['dispatch']
 
+/** One of the ways on from a layer that chooses. */
+export interface ChainTarget {
+  /** What it was given as. */
+  readonly name: string
+  /** The layers on it; `null`: it leaves the chain, for another dispatcher. */
+  readonly layers: readonly Layer[] | null
+}
+
 /** What `compose` knows of a layer of the kit: enough to check a chain, and to fold what can be folded. */
 export interface ChainPart {
   /** The name of the factory. */
@@ -17,6 +25,8 @@ export interface ChainPart {
   readonly stages?: readonly Stage[]
   /** Milliseconds a layer bounds the call or the attempt to. */
   readonly duration?: number
+  /** Where it sends calls on, if not to what is below: a chain is checked along each way. */
+  readonly targets?: () => readonly ChainTarget[]
   /** The options it goes by now, defaults included. */
   readonly options?: () => object
   /** Set where the layer takes the stages above it into its own guard; `inner` ends in an edge. */

@@ -1,4 +1,4 @@
-import type { ChainPart } from './chain-part.ts'
+import { type ChainPart, chainPartOf } from './chain-part.ts'
 
 type Parts = readonly (ChainPart | undefined)[]
 
@@ -179,26 +179,52 @@ const doubts = [
   rateLimitInsideBulkhead,
 ]
 
-/**
- * Looks a chain over, outermost layer first.
- *
- * @throws TypeError that names every mistake, and for each what to change. What is only unwise is a process warning
- * with the code `ROUNDTRIPPER_CHAIN`.
- */
-export function checkChain(parts: Parts, name = 'compose'): void {
+/** @throws TypeError that names every mistake, and for each what to change. */
+export function checkMistakes(parts: Parts, name: string): void {
   const wrong = mistakes.map((rule) => rule(parts)).filter((problem) => problem !== null)
   if (wrong.length > 0) {
     throw new TypeError(
       `${name}: ${wrong.join(' ')} (First is outermost. If you mean it, agent.compose(...) does not check; its last is outermost.)`,
     )
   }
-  for (const rule of doubts) {
-    const doubt = rule(parts)
-    if (doubt === null || warned.has(doubt)) continue
-    warned.add(doubt)
-    process.emitWarning(`${name}: ${doubt}`, { type: 'RoundtripperWarning', code: 'ROUNDTRIPPER_CHAIN' })
-  }
 }
 
 // A chain made per request would otherwise warn per request.
 const warned = new Set<string>()
+
+interface Way {
+  readonly name: string
+  readonly parts: Parts
+}
+
+/** The chains that calls meet, where a layer sends them on in different ways. */
+function waysOf(parts: Parts, name: string): Way[] {
+  const at = parts.findIndex((part) => part?.targets !== undefined)
+  if (at < 0) return [{ name, parts }]
+  const chooser = parts[at] as ChainPart
+  const ways: Way[] = []
+  for (const { name: target, layers } of chooser.targets?.() ?? []) {
+    // What another dispatcher is made of, nobody knows here.
+    const after = layers === null ? [] : [...layers.map(chainPartOf), ...parts.slice(at + 1)]
+    ways.push(...waysOf([...parts.slice(0, at), { name: chooser.name }, ...after], `${name}: on the way to ${target}`))
+  }
+  return ways
+}
+
+/**
+ * Looks a chain over, outermost layer first; where a layer chooses, along each of its ways.
+ *
+ * @throws TypeError that names every mistake, and for each what to change. What is only unwise is a process warning
+ * with the code `ROUNDTRIPPER_CHAIN`.
+ */
+export function checkChain(given: Parts): void {
+  for (const { name, parts } of waysOf(given, 'compose')) {
+    checkMistakes(parts, name)
+    for (const rule of doubts) {
+      const doubt = rule(parts)
+      if (doubt === null || warned.has(doubt)) continue
+      warned.add(doubt)
+      process.emitWarning(`${name}: ${doubt}`, { type: 'RoundtripperWarning', code: 'ROUNDTRIPPER_CHAIN' })
+    }
+  }
+}

@@ -47,13 +47,16 @@ function dataOf(options: object): Record<string, unknown> {
   return Object.fromEntries(given.map(([name, value]) => [name, asData(value)]))
 }
 
+/** Describes one layer. */
+export function describeLayer(layer: Layer): LayerDescription {
+  const part = chainPartOf(layer)
+  const name = part?.name ?? (layer.name || '(anonymous)')
+  return part?.options === undefined ? { layer: name } : { layer: name, options: dataOf(part.options()) }
+}
+
 /** Describes layers, the outermost first, and what is below them. */
 export function describeLayers(layers: readonly Layer[], ground: Dispatcher): LayerDescription[] {
-  const described = layers.map((layer) => {
-    const part = chainPartOf(layer)
-    const name = part?.name ?? (layer.name || '(anonymous)')
-    return part?.options === undefined ? { layer: name } : { layer: name, options: dataOf(part.options()) }
-  })
+  const described = layers.map(describeLayer)
   const below: unknown = (ground as { describe?: () => unknown }).describe?.()
   return [...described, ...(Array.isArray(below) ? below : [{ layer: ground.constructor.name }])]
 }

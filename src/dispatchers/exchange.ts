@@ -233,6 +233,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   lastError: unknown = undefined
   /** The tracing layer's own record of the attempt before. */
   previousTrace: object | null = null
+  /** The name of the route that took it; `undefined` where none with a name did. */
+  route: string | undefined = undefined
   done = false
   // The hosts it was sent to, in this attempt or another: the first, and the others if there are any.
   private firstHost: object | null = null

@@ -43,6 +43,42 @@ export function headerOf(headers: GivenHeaders, name: string): HeaderValue {
   return found
 }
 
+function isCalled(given: unknown, name: string): boolean {
+  return given === name || (typeof given === 'string' && given.length === name.length && given.toLowerCase() === name)
+}
+
+function joined(before: string | undefined, value: HeaderValue): string {
+  const text = (Array.isArray(value) ? value.join(', ') : `${value ?? ''}`).trim()
+  return before === undefined ? text : `${before}, ${text}`
+}
+
+/**
+ * All values of the header called `name` (given in lower case) as one, in the way of RFC 9110 §5.3; `undefined` where
+ * there is none, and for headers that the check at the edge has yet to refuse.
+ */
+export function fieldOf(headers: GivenHeaders, name: string): string | undefined {
+  if (headers === null || headers === undefined) return undefined
+  let found: string | undefined
+  try {
+    if (Array.isArray(headers)) {
+      for (let at = 0; at + 1 < headers.length; at += 2) {
+        const value = headers[at + 1] as HeaderValue
+        if (value !== undefined && isCalled(headers[at], name)) found = joined(found, value)
+      }
+    } else if (isPairs(headers)) {
+      for (const [given, value] of headers)
+        if (value !== undefined && isCalled(given, name)) found = joined(found, value)
+    } else {
+      for (const given in headers) {
+        if (isCalled(given, name) && headers[given] !== undefined) found = joined(found, headers[given])
+      }
+    }
+  } catch {
+    return undefined
+  }
+  return found
+}
+
 /**
  * A copy of the headers with those in `names` (lower case) taken out and `added` put in. Flat arrays stay flat, so that
  * repeated headers keep their order; the other forms become an object or pairs as they were.

@@ -47,6 +47,8 @@ export interface CallRecord {
   readonly protocol: string | undefined
   /** The host that `balance()` chose, where it did. */
   readonly host?: string
+  /** The name of the route that `route()` took, where it has one. */
+  readonly route?: string
   readonly trace_id: string | undefined
   readonly span_id: string | undefined
   /** Set where nobody read the body to its end. */
@@ -119,6 +121,7 @@ function recordOf(scope: CallScope, outcome: Outcome, own: Partial<CallRecord>):
     trace_id: scope.traceId ?? exchange.traceId,
     span_id: scope.spanId ?? exchange.spanId,
     ...(scope.host === undefined ? null : { host: scope.host }),
+    ...(exchange.route === undefined ? null : { route: exchange.route }),
     ...(scope.bodyUnread ? { bodyUnread: true } : null),
     ...(scope.notes === null ? null : { notes: Object.fromEntries(scope.notes) }),
   }

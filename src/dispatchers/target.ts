@@ -1,7 +1,7 @@
 import { Dispatcher } from 'undici'
 import { show } from '../policies/options.ts'
 import { chainPartOf } from './chain-part.ts'
-import { checkChain } from './check-chain.ts'
+import { checkMistakes } from './check-chain.ts'
 import { flattenLayers, foldLayers, type Layers } from './fold-layers.ts'
 import { withEdge } from './guard.ts'
 import type { Layer } from './relay.ts'
@@ -15,6 +15,8 @@ export type Target = Dispatcher | Layer | readonly Layers[] | string | URL
 /** Makes the dispatch function of a target, and the origin that calls get on the way there; `null`: they keep theirs. */
 export interface PreparedTarget {
   readonly origin: string | null
+  /** The layers on the way; `null`: it leaves the chain, for another dispatcher. */
+  readonly layers: readonly Layer[] | null
   over(inner: Dispatcher['dispatch']): Dispatcher['dispatch']
 }
 
@@ -42,13 +44,14 @@ export function checkOrigin(name: string, given: unknown, allowed: string): stri
 export function prepareTarget(name: string, target: Target): PreparedTarget {
   if (isDispatcher(target)) {
     const dispatch = withEdge(target.dispatch.bind(target))
-    return { origin: null, over: () => dispatch }
+    return { origin: null, layers: null, over: () => dispatch }
   }
   if (typeof target === 'function' || Array.isArray(target)) {
     const layers = flattenLayers([target as Layer | readonly Layers[]], name)
-    checkChain(layers.map(chainPartOf), name)
-    return { origin: null, over: (inner) => foldLayers(layers, withEdge(inner), undefined, null) }
+    // What is only unwise may be put right by the layers around: that is looked at along the whole chain.
+    checkMistakes(layers.map(chainPartOf), name)
+    return { origin: null, layers, over: (inner) => foldLayers(layers, withEdge(inner), undefined, null) }
   }
   const origin = checkOrigin(name, target, 'a layer, a list of layers, a Dispatcher or an http(s) origin')
-  return { origin, over: withEdge }
+  return { origin, layers: [], over: withEdge }
 }

@@ -118,6 +118,28 @@ export class NoHostError extends ResilienceError {
   override readonly code = 'ERR_NO_HOST'
 }
 
+/** What a call asked for, of which no route was for it. */
+export interface NoRouteErrorOptions extends ResilienceErrorOptions {
+  readonly method: string
+  readonly host: string
+  /** Without its query. */
+  readonly path: string
+}
+
+/** No route of a `route()` is for the call, and there is no fallback: nothing was sent. */
+export class NoRouteError extends ResilienceError {
+  override readonly code = 'ERR_NO_ROUTE'
+  readonly method: string
+  readonly host: string
+  readonly path: string
+  constructor(message: string, options: NoRouteErrorOptions) {
+    super(message, options)
+    this.method = options.method
+    this.host = options.host
+    this.path = options.path
+  }
+}
+
 /** The request cannot be sent as it was given; the message names what was given and what is allowed. */
 export class InvalidRequestError extends ResilienceError {
   override readonly code = 'ERR_INVALID_REQUEST'
@@ -134,6 +156,7 @@ for (const [errorClass, code] of [
   [AcquireTimeoutError, 'ERR_ACQUIRE_TIMEOUT'],
   [ProxyError, 'ERR_PROXY'],
   [NoHostError, 'ERR_NO_HOST'],
+  [NoRouteError, 'ERR_NO_ROUTE'],
   [InvalidRequestError, 'ERR_INVALID_REQUEST'],
 ] as const) {
   codes.set(errorClass, code)

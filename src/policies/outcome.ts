@@ -90,6 +90,7 @@ const kindsByCode = new Map<string, OutcomeKind>(
     ERR_BODY_TIMEOUT: 'timeout',
     ERR_DEADLINE_EXCEEDED: 'deadline',
     ERR_INVALID_REQUEST: 'invalid',
+    ERR_NO_ROUTE: 'invalid',
     UND_ERR_INVALID_ARG: 'invalid',
     UND_ERR_NOT_SUPPORTED: 'invalid',
     UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'invalid',

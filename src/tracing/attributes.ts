@@ -117,6 +117,8 @@ export function setNotes(span: Span, notes: CallScope['notes']): void {
  */
 export function setEnd(span: Span, scope: CallScope, { status, headers }: Outcome, queuedBefore: number): void {
   setNotes(span, scope.notes)
+  const { route } = scope.exchange
+  if (route !== undefined) span.setAttribute('roundtripper.route', route)
   if (scope.host !== undefined) span.setAttribute('roundtripper.balance.host', scope.host)
   if (status !== undefined) span.setAttribute('http.response.status_code', status)
   const { protocol, peer } = scope

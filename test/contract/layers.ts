@@ -16,6 +16,7 @@ import {
   rateLimit,
   retry,
   retryBudget,
+  route,
   standard,
   standardHedging,
   tracing,
@@ -86,6 +87,8 @@ function calmBreaker(books: Books): Layer {
   return layer
 }
 
+const passing: Layer = (dispatch) => (opts, handler) => dispatch(opts, handler)
+
 export const layerKinds: readonly LayerKind[] = [
   { name: 'tracing', make: (books) => [tracing({ tracerProvider: books.tracerProvider() })] },
   { name: 'logging', make: () => [logging({ logger: allLevels })] },
@@ -97,6 +100,19 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'retry (budget)', make: () => [retry({ ...quickRetry, budget: retryBudget({ share: 1000 }) })] },
   { name: 'hedge', make: (books) => [racing(books)] },
   { name: 'fallback', make: () => [fallback({ respond: () => undefined })] },
+  {
+    name: 'route',
+    // One way with a layer of its own, one with a foreign one, and one that is what is below.
+    make: (books) => [
+      route(
+        [
+          { path: '/:word', methods: ['GET', 'HEAD'], to: [guard(books.admits())], name: 'one segment' },
+          { path: '/odd/*', to: [passing] },
+        ],
+        { fallback: [] },
+      ),
+    ],
+  },
   { name: 'circuitBreaker', make: (books) => [calmBreaker(books)] },
   { name: 'circuitBreaker (shadow)', make: () => [circuitBreaker({ consecutiveFailures: 1, shadow: true })] },
   { name: 'bulkhead', make: (books) => [countedBulkhead(books)] },

@@ -11,12 +11,14 @@ const {
   InvalidRequestError,
   isShed,
   NoHostError,
+  NoRouteError,
   RateLimitedError,
   ResilienceError,
 } = errors
 
 const origin = 'https://a.test'
 const retryAfter = 250
+const asked = { method: 'GET', host: 'a.test', path: '/' }
 const all = [
   { type: CircuitOpenError, code: 'ERR_CIRCUIT_OPEN', name: 'CircuitOpenError', shed: true },
   { type: BulkheadFullError, code: 'ERR_BULKHEAD_FULL', name: 'BulkheadFullError', shed: true },
@@ -27,6 +29,7 @@ const all = [
     shed: true,
   },
   { type: NoHostError, code: 'ERR_NO_HOST', name: 'NoHostError', shed: true },
+  { type: NoRouteError, code: 'ERR_NO_ROUTE', name: 'NoRouteError', shed: false },
   { type: RateLimitedError, code: 'ERR_RATE_LIMITED', name: 'RateLimitedError', shed: true },
   { type: AttemptTimeoutError, code: 'ERR_ATTEMPT_TIMEOUT', name: 'AttemptTimeoutError', shed: false },
   { type: BodyTimeoutError, code: 'ERR_BODY_TIMEOUT', name: 'BodyTimeoutError', shed: false },
@@ -37,7 +40,7 @@ const all = [
 describe('the errors of the kit', () => {
   it.each(all)('$name carries code, origin, cause and a name', ({ type, code, name }) => {
     const cause = new Error('why')
-    const error = new type('what', { origin, cause, retryAfter })
+    const error = new type('what', { origin, cause, retryAfter, ...asked })
     expect(error).toMatchObject({ code, name, origin, cause, message: 'what' })
     expect(String(error)).toBe(`${name}: what`)
     expect(error.stack).toContain('errors.test.ts')
@@ -46,7 +49,7 @@ describe('the errors of the kit', () => {
   })
 
   it.each(all)('$name is an instance of no other', ({ type, name }) => {
-    const error = new type('what', { retryAfter })
+    const error = new type('what', { retryAfter, ...asked })
     expect(all.filter((other) => error instanceof other.type).map((other) => other.name)).toEqual([name])
   })
 
@@ -92,7 +95,7 @@ describe('the errors of the kit', () => {
 
 describe('isShed', () => {
   it.each(all)('of $name: $shed', ({ type, shed }) => {
-    const error = new type('what', { retryAfter })
+    const error = new type('what', { retryAfter, ...asked })
     expect(isShed(error)).toBe(shed)
     expect(isShed(new TypeError('fetch failed', { cause: error }))).toBe(shed)
   })

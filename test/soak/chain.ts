@@ -19,10 +19,12 @@ import {
   logging,
   type RateLimitLayer,
   type RetryOptions,
+  type RouteLayer,
   rateLimit,
   retry,
   retryBudget,
   retryThrottle,
+  route,
   tracing,
 } from '../../src/index.ts'
 import { CircuitBreaker } from '../../src/policies/circuit-breaker.ts'
@@ -85,6 +87,7 @@ export class Instruments {
   readonly #circuits: CircuitBreakerLayer[] = []
   /** The outermost first. */
   readonly layers: Layer[] = []
+  readonly #routes: RouteLayer[] = []
   readonly #logged: Probe[] = []
   readonly #spec: ChainSpec
   readonly #around: ChainSurroundings
@@ -176,6 +179,17 @@ export class Instruments {
       }
       case 'circuitBreaker':
         return this.#circuitBreaker()
+      case 'route': {
+        const layer = route(
+          [
+            { methods: ['GET'], to: [guard(this.#noted(new SyncPolicy(random, hidesAttempts)))] },
+            { methods: ['POST'], to: [apart], name: 'apart' },
+          ],
+          { fallback: [] },
+        )
+        this.#routes.push(layer)
+        return layer
+      }
       case 'sync policy':
         return guard(this.#noted(new SyncPolicy(random, hidesAttempts)))
       case 'promise policy':
@@ -191,6 +205,11 @@ export class Instruments {
     const pick = <T>(items: readonly T[]) => items[Math.floor(random() * items.length)] as T
     for (const layer of this.bulkheads) {
       layer.update({ limit: pick([2, 3, 5, 8]), queue: pick([2, 10, 20]), shadow: pick([false, false, false, true]) })
+    }
+    for (const layer of this.#routes) {
+      layer.update({
+        routes: [{ methods: [pick(['GET', 'PUT'])], to: [pick([apart, guard({ acquire: () => null })])] }],
+      })
     }
     for (const layer of this.#circuits) {
       layer.update({ probes: pick([1, 2]), shadow: pick([false, true]) })

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Attributes } from '@opentelemetry/api'
 import { AlwaysOnSampler, type Sampler } from '@opentelemetry/sdk-trace'
-import { bulkhead, circuitBreaker, compose, createFetch, retry, tracing } from 'roundtripper'
+import { bulkhead, circuitBreaker, compose, createFetch, retry, route, tracing } from 'roundtripper'
 import { Dispatcher } from 'undici'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { call, protocols, Spans, serve, useOpenTelemetry } from './tracing-fixtures.ts'
@@ -220,4 +220,26 @@ it('41: many different methods and origins are not kept for ever', async () => {
     expect(attributes['http.request.method_original']).toBe(`M${number}`)
     expect(attributes['server.address']).toBe(`h${number}.example`)
   }
+})
+
+it('40: spans name the route, and a call that no route is for has one that says so', async () => {
+  const spans = new Spans()
+  const table = route([
+    { path: '/a', name: 'a', to: [retry()] },
+    { path: '/b', to: [] },
+  ])
+  const chain = compose(new Answering(), tracing({ tracerProvider: spans.provider }), table)
+  for (const path of ['/a', '/b', '/c']) {
+    await new Promise<void>((resolve) => {
+      const end = () => resolve()
+      const origin = 'https://api.example.com'
+      chain.dispatch({ origin, path, method: 'GET' }, { onRequestStart() {}, onResponseEnd: end, onResponseError: end })
+    })
+  }
+  expect(spans.attempts.map(({ attributes }) => attributes['roundtripper.route'])).toEqual(['a', undefined, undefined])
+  expect(spans.attempts.map(({ attributes }) => attributes['error.type'])).toEqual([
+    undefined,
+    undefined,
+    'ERR_NO_ROUTE',
+  ])
 })
