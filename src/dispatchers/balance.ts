@@ -6,10 +6,11 @@ import {
   type HostView,
   viewOf,
 } from '../policies/balance-options.ts'
-import { HostGroup } from '../policies/host-group.ts'
+import { type HealthSettings, healthDefaults } from '../policies/health-options.ts'
+import { type GroupSettings, HostGroup } from '../policies/host-group.ts'
 import { assertHandler } from './assert-handler.ts'
 import { BalancedCall, type BalancePlan } from './balanced-call.ts'
-import { CallPlan } from './call-plan.ts'
+import { CallPlan, type Stage } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
 import { effectiveOptions } from './describe.ts'
@@ -18,12 +19,29 @@ import { Exchange, scopeOf, withScope } from './exchange.ts'
 import { followHosts } from './follow-hosts.ts'
 import { withEdge } from './guard.ts'
 import { withSteadyHeaders } from './headers.ts'
+import { HealthChecks } from './health-checks.ts'
 import { onHop, scopeOn } from './hop.ts'
+import { unreadBodyTimeout } from './unread-body.ts'
 
 export type { BalanceOptions, HostView }
 
 /** The layer that {@link balance} makes: `state()` tells of each host, by its origin. */
 export type BalanceLayer = ControlledLayer<BalanceOptions, HostView>
+
+// A body that nobody reads does not make its host look busy for ever. Where a stage above has a bound of its own, it is that.
+const unread: Stage = { name: 'balance', unreadBodyTimeout }
+
+function withUnreadBound(stages: readonly Stage[]): readonly Stage[] {
+  return stages.some((stage) => stage.unreadBodyTimeout !== undefined) ? stages : [...stages, unread]
+}
+
+// Of the headers of health checks only the names: there may be credentials among them.
+function shownOptions(options: BalanceOptions): object {
+  const { health = false } = options
+  if (health === false) return options
+  const headers = Object.keys(health.headers ?? {})
+  return { ...options, health: effectiveOptions(healthDefaults, { ...health, headers }) }
+}
 
 function balancedDispatch(plan: CallPlan, balancing: BalancePlan): Dispatcher['dispatch'] {
   const dispatch: Dispatcher['dispatch'] = (given, handler) => {
@@ -57,12 +75,16 @@ export function balance(options: BalanceOptions): BalanceLayer {
   let current = options
   const checked = checkBalance(options)
   const group = new HostGroup(checked)
-  const balancing: BalancePlan = { name: checked.name, key: null, group, lookup: null }
+  const checksOf = (health: HealthSettings | null, { random }: GroupSettings) =>
+    health === null ? null : new HealthChecks(health, group, random)
+  const checks = checksOf(checked.health, checked)
+  const balancing: BalancePlan = { name: checked.name, key: null, group, lookup: null, checks }
+  group.onHosts = () => balancing.checks?.follow()
   followHosts(balancing, checked)
   const build: ChainBuilder = (stages, inner, keeper) =>
-    balancedDispatch(new CallPlan(stages, inner, keeper), balancing)
+    balancedDispatch(new CallPlan(withUnreadBound(stages), inner, keeper), balancing)
   const layer = layerOf(
-    { name: 'balance', build, options: () => effectiveOptions(balanceDefaults, current) },
+    { name: 'balance', build, options: () => effectiveOptions(balanceDefaults, shownOptions(current)) },
     (dispatch) => build([], withEdge(dispatch), null),
   )
   const update = (changes: Partial<BalanceOptions>) => {
@@ -70,12 +92,17 @@ export function balance(options: BalanceOptions): BalanceLayer {
     const checked = checkBalance(next)
     current = next
     balancing.name = checked.name
+    if ('health' in changes) {
+      balancing.checks?.stop()
+      balancing.checks = checksOf(checked.health, checked)
+    }
     group.update(checked, performance.now())
     followHosts(balancing, checked)
   }
   const state = () => {
     const views: Record<string, HostView> = {}
-    for (const host of group.hosts) views[host.origin] = viewOf(host)
+    const now = performance.now()
+    for (const host of group.hosts) views[host.origin] = viewOf(host, now)
     return views
   }
   return Object.assign(layer, { update, state })

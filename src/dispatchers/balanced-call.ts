@@ -3,22 +3,27 @@ import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { isUnsent, NoHostError } from '../policies/errors.ts'
 import type { Host } from '../policies/host.ts'
-import type { HostGroup } from '../policies/host-group.ts'
+import type { GroupedCall, HostGroup } from '../policies/host-group.ts'
 import type { HostLookup } from '../policies/host-lookup.ts'
-import type { Outcome } from '../policies/outcome.ts'
-import type { PickedCall } from '../policies/picker.ts'
+import { isFailure, type Outcome } from '../policies/outcome.ts'
 import type { Waiting } from '../policies/policy.ts'
+import { retryDefaults } from '../policies/retry.ts'
 import type { CallPlan } from './call-plan.ts'
 import { type CallScope, kScope, type ScopedOptions } from './exchange.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { withHeader } from './headers.ts'
+import type { HealthChecks } from './health-checks.ts'
 import { hopTo } from './hop.ts'
+import { isMarked } from './repeating-call.ts'
+import { type BodyBranch, type RecordedBody, recordBody } from './replay.ts'
 
 /** What all calls of one `balance()` share, and `update()` changes. */
 export interface BalancePlan {
   name: string
   key: ((opts: ScopedOptions, origin: string) => string | undefined) | null
   readonly group: HostGroup
+  /** What asks the hosts how they are; `null`: nobody does. */
+  checks: HealthChecks | null
   /** What looks the hosts up, where they are not given. */
   lookup: HostLookup | null
 }
@@ -27,11 +32,18 @@ export interface BalancePlan {
  * One call, or attempt, on its way to one host of a group: it is the guard of the stages above as well. Where the host's own
  * layers refuse it, or it cannot be reached, so that nothing was sent, it goes on to another host.
  */
-export class BalancedCall extends GuardedCall implements PickedCall {
+export class BalancedCall extends GuardedCall implements GroupedCall {
   private readonly balancing: BalancePlan
   private host: Host | null = null
   private hop: CallScope | null = null
   private isJudged = false
+  // Of which time of the host's the call is; see HostGroup.began().
+  private epoch = 0
+  private failovers = 0
+  // A body that can be read once: untouched, it goes to another host as well.
+  private body: RecordedBody | BodyBranch | null = null
+  // The same, unless a layer further out that repeats has recorded it already.
+  private ownBody: RecordedBody | null = null
 
   constructor(
     plan: CallPlan,
@@ -53,9 +65,14 @@ export class BalancedCall extends GuardedCall implements PickedCall {
     return this.balancing.key?.(this.opts, this.scope.origin)
   }
 
+  get isRepeatable(): boolean {
+    return (retryDefaults.methods as readonly string[]).includes(this.opts.method) || isMarked(this.opts)
+  }
+
   protected override handOn(): boolean {
-    const { group, name, lookup } = this.balancing
+    const { group, name, checks, lookup } = this.balancing
     const { scope } = this
+    if (checks !== null && !checks.isRunning) checks.start(this.plan.dispatch)
     if (lookup !== null) {
       let waiting: Waiting | null
       try {
@@ -68,24 +85,34 @@ export class BalancedCall extends GuardedCall implements PickedCall {
     }
     const host = group.pick(this, scope.exchange.now())
     if (host === null) return this.refused(new NoHostError(`No host of ${name} to call`, { origin: scope.origin }))
+    // Nothing of it is kept: once it has been read from, the call is this host's.
+    const body = recordBody(this.opts, scope.exchange, 0)
+    this.body = body
+    if (body !== null && body !== (this.opts.body as unknown)) {
+      this.ownBody = body as RecordedBody
+      this.opts = { ...this.opts, body } as unknown as ScopedOptions
+    }
     return this.sendTo(host)
   }
 
   private sendTo(host: Host): boolean {
     const { scope } = this
+    const { group } = this.balancing
     scope.exchange.noteHost(host)
     scope.host = host.origin
     this.host = host
     this.isJudged = false
-    this.balancing.group.began(host)
+    this.epoch = group.began(host, scope.exchange.now())
+    if (host.standing === 'probing' && this.epoch !== 0) scope.note('balance.probe', true)
+    if (group.isPanicking) scope.note('balance.panic', true)
     const sent = hopTo(this.opts, scope, host.origin)
     const hop = sent[kScope] as CallScope
     hop.host = host.origin
     this.hop = hop
     const { servername, authority } = host.spec
     if (servername !== undefined) (sent as { servername?: string }).servername = servername
-    if (authority !== undefined) sent.headers = withHeader(sent.headers, 'host', authority)
     try {
+      if (authority !== undefined) sent.headers = withHeader(sent.headers, 'host', authority)
       return this.plan.dispatch(sent, this)
     } catch (error) {
       this.onResponseError(null, error as Error)
@@ -97,7 +124,7 @@ export class BalancedCall extends GuardedCall implements PickedCall {
     const { host } = this
     if (host === null || this.isJudged) return
     this.isJudged = true
-    this.balancing.group.answered(host, outcome, this.scope.exchange.now())
+    this.balancing.group.answered(host, outcome, this.epoch, this.scope.exchange.now())
   }
 
   private leave(): void {
@@ -115,7 +142,9 @@ export class BalancedCall extends GuardedCall implements PickedCall {
     const { exchange } = this.scope
     const next = group.pick(this, exchange.now())
     if (next === null || exchange.hasTried(next)) return false
+    this.body?.rewind()
     this.scope.outcome = null
+    this.scope.note('balance.failovers', ++this.failovers)
     exchange.run(this.sendTo, this, next)
     return true
   }
@@ -126,9 +155,20 @@ export class BalancedCall extends GuardedCall implements PickedCall {
   }
 
   protected override settleAll(outcome: Outcome): void {
+    const { host, scope } = this
+    if (host !== null && outcome.phase === 'body' && isFailure(outcome.kind)) {
+      this.balancing.group.broke(host, this.epoch, scope.exchange.now())
+    }
     this.judge(outcome)
     this.leave()
     super.settleAll(outcome)
+  }
+
+  protected override finish(): void {
+    super.finish()
+    if (this.ownBody === null) return
+    if (this.aborted || this.scope.outcome?.error !== undefined) this.ownBody.abandon()
+    else this.ownBody.end()
   }
 
   override stop(reason: Error): void {
@@ -160,12 +200,21 @@ export class BalancedCall extends GuardedCall implements PickedCall {
     super.onRequestUpgrade(controller, status, headers, socket)
   }
 
+  override onResponseEnd(controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    if (this.host !== null) this.balancing.group.delivered(this.host, this.epoch)
+    super.onResponseEnd(controller, trailers)
+  }
+
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
     const { hop } = this
     if (hop !== null && !this.ended) {
       this.takeOverHop()
-      const outcome = hop.outcome ?? hop.judgeError(error, false)
-      if (!this.headSeen && !this.aborted && mayGoElsewhere(outcome, hop) && this.goElsewhere(outcome)) return
+      if (!this.headSeen && !this.aborted) {
+        const outcome = hop.outcome ?? hop.judgeError(error, false)
+        if (mayGoElsewhere(outcome, hop) && (this.body?.replayable ?? true) && this.goElsewhere(outcome)) return
+        // Who refused it knows best; the error alone may not tell.
+        if (outcome.error === error) this.scope.outcome = outcome
+      }
     }
     super.onResponseError(controller, error)
   }

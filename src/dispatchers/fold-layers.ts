@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici'
 import type { CallKeeper, Stage } from './call-plan.ts'
 import { type ChainBuilder, chainPartOf } from './chain-part.ts'
 import { isOverEdge, markOverEdge } from './edge.ts'
+import { noteGround } from './ground.ts'
 import { guardDispatch, withEdge } from './guard.ts'
 import type { Layer } from './relay.ts'
 
@@ -92,6 +93,7 @@ export function foldLayers(
       run.unshift(...part.stages)
     } else if (part?.build !== undefined) {
       dispatch = withEdge(fold())
+      noteGround(dispatch, ground)
       build = part.build
     } else {
       dispatch = applyForeign(layer, at, fold(), origin)

@@ -1,9 +1,18 @@
-import type { Host } from './host.ts'
-import { checkHosts, type HostSpec, type HostStanding } from './host.ts'
+import { checkEjection, type EjectionOptions, ejectionDefaults } from './ejection-options.ts'
+import { checkHealth, type HealthOptions, type HealthSettings } from './health-options.ts'
+import {
+  checkHosts,
+  type HealthCheckResult,
+  type Host,
+  type HostChange,
+  type HostReason,
+  type HostSpec,
+  type HostStanding,
+} from './host.ts'
 import type { GroupSettings } from './host-group.ts'
 import { type HostFunction, type HostList, type HostSource, isLookedUp, nameOfSource } from './host-source.ts'
 import { checkDuration, checkFunction, checkNumber, checkOptions, show } from './options.ts'
-import { checkEjection, type EjectionOptions, OutlierEjection } from './outlier-ejection.ts'
+import { OutlierEjection } from './outlier-ejection.ts'
 import type { Picker } from './picker.ts'
 import { RoundRobin } from './round-robin.ts'
 
@@ -35,6 +44,11 @@ export interface BalanceOptions {
    */
   readonly ejection?: EjectionOptions | false
   /**
+   * Asks the hosts by itself how they are; `false`: does not.
+   * @default false
+   */
+  readonly health?: HealthOptions | false
+  /**
    * The share of hosts that must be able to take calls. Where fewer are, all are called, however they stand: few hosts that
    * get the calls of all would fail too. 0: never.
    * @default 0.5
@@ -46,6 +60,11 @@ export interface BalanceOptions {
    */
   readonly slowStart?: number
   /**
+   * Told of every change in how a host stands; what it throws is thrown again on a stack of its own.
+   * @default undefined
+   */
+  readonly onHostChange?: ((change: HostChange) => void) | undefined
+  /**
    * Chance, from 0 to below 1; for tests.
    * @default Math.random
    */
@@ -56,11 +75,24 @@ export interface BalanceOptions {
 export const balanceDefaults = {
   refresh: 30_000,
   algorithm: 'roundRobin',
+  ejection: ejectionDefaults,
+  health: false,
   panicThreshold: 0.5,
   slowStart: 10_000,
 } as const
 
-const optionNames = ['hosts', 'name', 'refresh', 'algorithm', 'ejection', 'panicThreshold', 'slowStart', 'random']
+const optionNames = [
+  'hosts',
+  'name',
+  'refresh',
+  'algorithm',
+  'ejection',
+  'panicThreshold',
+  'slowStart',
+  'random',
+  'health',
+  'onHostChange',
+]
 
 const pickers: Readonly<Record<BalanceAlgorithm, (random: () => number) => Picker>> = {
   roundRobin: () => new RoundRobin(),
@@ -71,6 +103,7 @@ export interface CheckedBalance extends GroupSettings {
   readonly name: string
   readonly hosts: readonly HostSpec[] | HostFunction | HostSource
   readonly refresh: number
+  readonly health: HealthSettings | null
 }
 
 function nameOf(hosts: CheckedBalance['hosts']): string {
@@ -81,7 +114,7 @@ function nameOf(hosts: CheckedBalance['hosts']): string {
 export function checkBalance(options: BalanceOptions): CheckedBalance {
   checkOptions('balance', options, optionNames)
   const { algorithm, panicThreshold, slowStart, refresh } = { ...balanceDefaults, ...options }
-  const { ejection = {}, random = Math.random } = options
+  const { ejection = {}, health = false, random = Math.random, onHostChange } = options
   const make = Object.hasOwn(pickers, algorithm) ? pickers[algorithm] : undefined
   if (make === undefined) {
     throw new TypeError(
@@ -96,6 +129,10 @@ export function checkBalance(options: BalanceOptions): CheckedBalance {
     picker: make(checkFunction('balance: random', random)),
     ejection: ejection === false ? null : new OutlierEjection(checkEjection('balance: ejection', ejection)),
     panicThreshold: checkNumber('balance: panicThreshold', panicThreshold, { min: 0, max: 1 }),
+    health: health === false ? null : checkHealth('balance: health', health),
+    isChecked: health !== false,
+    random,
+    onHostChange: onHostChange === undefined ? undefined : checkFunction('balance: onHostChange', onHostChange),
     slowStart: slowStart === 0 ? 0 : checkDuration('balance: slowStart', slowStart),
   }
 }
@@ -113,10 +150,19 @@ export interface HostView {
   readonly failures: number
   /** How often it was ejected, less what it has made good since. */
   readonly ejections: number
+  /** Why it stands as it does; `null`: it has never stood otherwise. */
+  readonly reason: HostReason | null
+  /** Milliseconds that are left of its ejection; 0 where there is none. */
+  readonly ejectedFor: number
+  /** What its health checks say; `true` where there are none, or none has said otherwise. */
+  readonly isHealthy: boolean
+  /** Its last health check; `null`: none has ended. */
+  readonly lastCheck: HealthCheckResult | null
 }
 
-/** A host as `state()` tells of it. */
-export function viewOf(host: Host): HostView {
-  const { standing, weight, inFlight, calls, failures, ejections } = host
-  return { standing, weight, inFlight, calls, failures, ejections }
+/** A host as `state()` tells of it. `now`: milliseconds of `performance.now()`. */
+export function viewOf(host: Host, now: number): HostView {
+  const { standing, weight, inFlight, calls, failures, ejections, reason, isHealthy, lastCheck } = host
+  const ejectedFor = standing === 'ejected' ? Math.max(0, host.ejectedUntil - now) : 0
+  return { standing, weight, inFlight, calls, failures, ejections, reason, ejectedFor, isHealthy, lastCheck }
 }

@@ -89,6 +89,46 @@ export function checkHosts(name: string, given: unknown): HostSpec[] {
  */
 export type HostStanding = 'in' | 'ejected' | 'probing' | 'unhealthy'
 
+/**
+ * Why a host stands as it does: a rule that ejected it (`consecutiveFailures`, `brokenBodies`, `successShare`,
+ * `failureShare`), a `probe` that failed, or whose time (`lease`) ran out; an ejection whose `time` is over; a probe that
+ * went well (`recovered`); its `health` checks; that no more may be ejected, since the group or what is allowed of it has
+ * become smaller (`bound`).
+ */
+export type HostReason =
+  | 'consecutiveFailures'
+  | 'brokenBodies'
+  | 'successShare'
+  | 'failureShare'
+  | 'probe'
+  | 'lease'
+  | 'time'
+  | 'recovered'
+  | 'health'
+  | 'bound'
+
+/** One step of a host. */
+export interface HostChange {
+  /** Its origin. */
+  readonly host: string
+  readonly from: HostStanding
+  readonly to: HostStanding
+  readonly reason: HostReason
+  /** Milliseconds that an ejection takes; 0 for other steps. */
+  readonly ejectedFor: number
+}
+
+/** What a health check has found. */
+export interface HealthCheckResult {
+  readonly passed: boolean
+  /** Of the answer; `undefined` where there was none. */
+  readonly status: number | undefined
+  /** The code or name of the error, where there was one. */
+  readonly error: string | undefined
+  /** Milliseconds of `performance.now()` when it ended. */
+  readonly at: number
+}
+
 /** One host of a group, and all that is known of it. */
 export class Host {
   readonly origin: string
@@ -106,11 +146,28 @@ export class Host {
   failures = 0
   /** Failures since the last success. */
   consecutiveFailures = 0
+  /** Bodies that broke since the last whole one. */
+  brokenBodies = 0
+  /** Answers, and failures among them, of the interval under way. */
+  intervalCalls = 0
+  intervalFailures = 0
   /** How often it was ejected, less what it has made good since. */
   ejections = 0
+  ejectedAt = Number.NEGATIVE_INFINITY
   ejectedUntil = 0
-  /** Until when the call that probes it may take. */
+  /** Since when it is in again, and has made good nothing. */
+  admittedAt = 0
+  /** When the next probe may be sent, of a host that is probed; and until when the one under way may take, 0: none is. */
+  probeFrom = 0
   probeUntil = 0
+  /** Grows with every step: what began before one says nothing after it. */
+  epoch = 1
+  reason: HostReason | null = null
+  /** It belongs to its group. */
+  isListed = true
+  lastCheck: HealthCheckResult | null = null
+  /** When a health check last passed. */
+  passedAt = Number.NEGATIVE_INFINITY
 
   constructor(spec: HostSpec) {
     this.origin = spec.origin

@@ -1,54 +1,37 @@
+import type { EjectionSettings } from './ejection-options.ts'
 import type { Host } from './host.ts'
-import { checkDuration, checkNumber, checkOptions } from './options.ts'
 
-/** When a host that answers badly gets no calls for a while. */
-export interface EjectionOptions {
-  /**
-   * Failures in a row that eject a host.
-   * @default 5
-   */
-  readonly consecutiveFailures?: number
-  /**
-   * Milliseconds of the first ejection; each further one takes as much longer.
-   * @default 30_000
-   */
-  readonly ejectionTime?: number
-  /**
-   * Milliseconds beyond which an ejection does not grow.
-   * @default 300_000
-   */
-  readonly maxEjectionTime?: number
-  /**
-   * The share of the hosts that may be ejected at once; one may be in any case.
-   * @default 0.5
-   */
-  readonly maxEjected?: number
+/** Why a host is to be ejected, as the rules have it. */
+export type EjectionRule = 'consecutiveFailures' | 'brokenBodies' | 'successShare' | 'failureShare'
+
+/** A host that one of the rules over an interval finds bad. */
+export interface Outlier {
+  readonly host: Host
+  readonly rule: EjectionRule
 }
 
-/** Defaults of {@link EjectionOptions}. */
-export const ejectionDefaults = {
-  consecutiveFailures: 5,
-  ejectionTime: 30_000,
-  maxEjectionTime: 300_000,
-  maxEjected: 0.5,
-} as const
+const nobody: readonly Outlier[] = []
 
-/** Checks options of ejection. */
-export function checkEjection(name: string, options: EjectionOptions): Required<EjectionOptions> {
-  checkOptions(name, options, Object.keys(ejectionDefaults))
-  const settings = { ...ejectionDefaults, ...options }
-  checkNumber(`${name}: consecutiveFailures`, settings.consecutiveFailures, { min: 1, integer: true })
-  checkDuration(`${name}: ejectionTime`, settings.ejectionTime)
-  checkDuration(`${name}: maxEjectionTime`, settings.maxEjectionTime)
-  checkNumber(`${name}: maxEjected`, settings.maxEjected, { min: 0, max: 1 })
-  return settings
+const shareOf = ({ intervalCalls, intervalFailures }: Host) => (intervalCalls - intervalFailures) / intervalCalls
+
+/**
+ * The least share of good answers that is no outlier: so many standard deviations below the mean. The deviation is that of
+ * all of the hosts, not an estimate from a sample (Envoy, `DetectorImpl::successRateEjectionThreshold`).
+ */
+export function leastShare(shares: readonly number[], deviations: number): number {
+  const mean = shares.reduce((sum, one) => sum + one, 0) / shares.length
+  const variance = shares.reduce((sum, one) => sum + (one - mean) ** 2, 0) / shares.length
+  return mean - deviations * Math.sqrt(variance)
 }
 
-/** Decides which hosts of a group are ejected, and for how long. */
+/**
+ * Decides which hosts of a group are ejected, and for how long: Envoy's outlier detection, with its defaults but for the
+ * share that may be ejected (Envoy, "Outlier detection", `config.cluster.v3.OutlierDetection`).
+ */
 export class OutlierEjection {
-  readonly settings: Required<EjectionOptions>
+  readonly settings: EjectionSettings
 
-  constructor(settings: Required<EjectionOptions>) {
+  constructor(settings: EjectionSettings) {
     this.settings = settings
   }
 
@@ -57,18 +40,63 @@ export class OutlierEjection {
     return Math.max(1, Math.floor(hosts * this.settings.maxEjected))
   }
 
-  /** Notes an answer; says whether the host is to be ejected now. */
-  judges(host: Host, isGood: boolean): boolean {
+  /** Notes an answer; says which rule, if any, has the host ejected now. */
+  judge(host: Host, isGood: boolean): EjectionRule | null {
+    host.intervalCalls++
     if (isGood) {
       host.consecutiveFailures = 0
-      return false
+      return null
     }
-    return ++host.consecutiveFailures >= this.settings.consecutiveFailures
+    host.intervalFailures++
+    return this.isRun(++host.consecutiveFailures) ? 'consecutiveFailures' : null
   }
 
-  /** Milliseconds of the ejection that begins now. */
-  timeOf(host: Host): number {
+  /** Notes a body that broke off after a good head: where every body does, such heads would hide it from any run of failures. */
+  judgeBroken(host: Host): EjectionRule | null {
+    return this.isRun(++host.brokenBodies) ? 'brokenBodies' : null
+  }
+
+  private isRun(length: number): boolean {
+    const { consecutiveFailures } = this.settings
+    return consecutiveFailures !== false && length >= consecutiveFailures
+  }
+
+  /** Of hosts that are in, those that the interval which has just ended shows to be bad. */
+  outliers(hosts: readonly Host[]): readonly Outlier[] {
+    const { successShare, failureShare } = this.settings
+    let found = nobody
+    if (successShare !== false) {
+      const { deviations, minimumCalls, minimumHosts } = successShare
+      const compared = hosts.filter(({ intervalCalls }) => intervalCalls >= minimumCalls)
+      if (compared.length >= minimumHosts) {
+        const least = leastShare(compared.map(shareOf), deviations)
+        const low = compared.filter((host) => shareOf(host) < least)
+        found = low.map((host) => ({ host, rule: 'successShare' }))
+      }
+    }
+    if (failureShare !== false) {
+      const { share, minimumCalls, minimumHosts } = failureShare
+      const judged = hosts.filter(({ intervalCalls }) => intervalCalls >= minimumCalls)
+      if (judged.length >= minimumHosts) {
+        const bad = judged.filter(({ intervalCalls, intervalFailures }) => intervalFailures / intervalCalls >= share)
+        found = [...found, ...bad.map((host): Outlier => ({ host, rule: 'failureShare' }))]
+      }
+    }
+    return found
+  }
+
+  /**
+   * How often a host counts as ejected, from the next time on: no more often than its time can grow, so that it can make
+   * that good again (Envoy, `DetectorImpl::ejectHost`).
+   */
+  countAfter(ejections: number): number {
     const { ejectionTime, maxEjectionTime } = this.settings
-    return Math.min(ejectionTime * host.ejections, Math.max(ejectionTime, maxEjectionTime))
+    return ejections * ejectionTime < maxEjectionTime + ejectionTime ? ejections + 1 : ejections
+  }
+
+  /** Milliseconds of an ejection. `chance`: from 0 to below 1. */
+  timeOf(ejections: number, chance: number): number {
+    const { ejectionTime, maxEjectionTime, jitter } = this.settings
+    return Math.min(ejectionTime * ejections, maxEjectionTime) * (1 + jitter * chance)
   }
 }
