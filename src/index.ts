@@ -88,6 +88,12 @@ export {
 } from './policies/circuit-options.ts'
 export type { CircuitBreakerSnapshot, CircuitSnapshot } from './policies/circuit-snapshot.ts'
 export {
+  type EjectionOptions,
+  ejectionDefaults,
+  type FailureShareOptions,
+  type SuccessShareOptions,
+} from './policies/ejection-options.ts'
+export {
   AcquireTimeoutError,
   AttemptTimeoutError,
   BodyTimeoutError,
@@ -103,7 +109,8 @@ export {
   RateLimitedError,
   ResilienceError,
 } from './policies/errors.ts'
-export type { HostOptions } from './policies/host.ts'
+export { type ExpectHealth, type HealthOptions, healthDefaults } from './policies/health-options.ts'
+export type { HealthCheckResult, HostChange, HostOptions, HostReason, HostStanding } from './policies/host.ts'
 export type { FoundHosts, HostAnswer, HostFunction, HostList, HostSource } from './policies/host-source.ts'
 export type { Classifiable, Classify, Outcome, OutcomeKind, OutcomePhase } from './policies/outcome.ts'
 export type { ExchangeScope, Permit, Policy, Priority, Scope, Waiting } from './policies/policy.ts'
