@@ -2,7 +2,8 @@
 import { Readable } from 'node:stream'
 import { type BalanceOptions, balance, bulkhead, type CallRecord, guard, hedge, logging, retry } from 'roundtripper'
 import { gate, type Protocol, seededRandom, type TestServer } from 'roundtripper/testing'
-import { describe, expect, it } from 'vitest'
+import { upgrade } from 'undici'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { call, chainTo, errorOf, eventually, protocols, quick, send, serve, stopClock, turns } from './retry-servers.ts'
 
 const name = 'http://users'
@@ -177,6 +178,15 @@ it('what a policy below refuses with an error of its own is a refusal, and no fa
     [0, 0],
     [0, 0],
   ])
+})
+
+it('47: a call whose connection is upgraded is over for its host', async () => {
+  const [server] = (await serveMany(1, 'h1')) as [TestServer]
+  server.script('*', { status: 101, headers: { upgrade: 'websocket', connection: 'upgrade' } })
+  const layer = group([server])
+  const { socket } = await upgrade(`${name}/`, { dispatcher: chainTo(server, layer), protocol: 'websocket' })
+  onTestFinished(() => void socket.destroy())
+  expect(layer.state()[server.origin]).toMatchObject({ inFlight: 0, calls: 1, failures: 0 })
 })
 
 it('headers that are none end the call, and leave nothing behind', async () => {

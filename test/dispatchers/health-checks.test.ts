@@ -304,6 +304,8 @@ it.each([
   [{ path: '/', expect: [99] }, 'balance: health: expect must be'],
   [{ path: '/', concurrency: 0 }, 'balance: health: concurrency must be'],
   [{ path: '/', headers: { a: 1 } }, 'balance: health: headers: a must be a string'],
+  [{ path: '/', headers: { 'a b': 'c' } }, 'balance: health: headers: "a b" with the value "c" is no header'],
+  [{ path: '/a b' }, 'balance: health: path must be'],
   [{ path: '/', every: 1 }, 'balance: health: unknown option "every"'],
 ])('health %j is refused', (health, message) => {
   expect(() => balance({ hosts: ['http://a.test'], health: health as never })).toThrow(message)
