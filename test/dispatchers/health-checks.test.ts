@@ -294,6 +294,17 @@ it('a layer in two chains asks once, and goes on through the one that is left', 
   expect(checksOf(server)).toBe(2)
 })
 
+it('a chain tells what its checks go by, but not what their headers hold', () => {
+  const health = { path: '/healthz', headers: { authorization: 'Bearer secret' } }
+  const chain = compose(createAgent(), balance({ hosts: ['http://a.test'], health }))
+  onTestFinished(() => chain.destroy())
+  const [described] = chain.describe()
+  expect(described?.options).toMatchObject({
+    health: { path: '/healthz', interval: 10_000, headers: ['authorization'] },
+  })
+  expect(JSON.stringify(described)).not.toContain('secret')
+})
+
 it.each([
   [{}, 'balance: health: path must be a path such as /healthz'],
   [{ path: 'healthz' }, 'balance: health: path must be'],
