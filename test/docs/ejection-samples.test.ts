@@ -11,6 +11,7 @@ it('ejection: a host that fails gets no more calls', async () => {
   // #region ejection
   const users = balance({
     hosts,
+    algorithm: 'roundRobin',
     ejection: { consecutiveFailures: 3, maxEjected: 0.3 },
     onHostChange: (change) => log.warn(change), // { host, from: 'in', to: 'ejected', reason: 'consecutiveFailures', ... }
   })
