@@ -10,6 +10,8 @@ import {
   createAgent,
   type HealthOptions,
   logging,
+  retry,
+  route,
 } from 'roundtripper'
 import type { Protocol, TestServer } from 'roundtripper/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -254,6 +256,25 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
     expect(check?.headers['x-check']).toBe('yes')
     expect(check?.headers.host ?? check?.headers[':authority']).toBe('users.internal')
   })
+})
+
+it('a group behind a route asks past what is below the route, too', async () => {
+  const clock = stopClock()
+  const servers = await serveMany(1, 'h1')
+  const [server] = servers as [TestServer]
+  const slots = bulkhead({ limit: 1, queue: 0 })
+  const layer = group(servers)
+  const chain = chainTo(server, route([{ path: '/*', to: [retry(), layer] }]), slots)
+  await call(chain, `${name}/`)
+  server.script('*', { hang: 'head' })
+  const aborter = new AbortController()
+  const hanging = call(chain, `${name}/`, { signal: aborter.signal }).catch(() => {})
+  await eventually(() => server.requests.length === 2)
+  await goOn(clock, 5_000, servers, 1)
+  expect(layer.state()[server.origin]?.lastCheck).toMatchObject({ passed: true })
+  expect(Object.values(slots.state())).toMatchObject([{ inUse: 1, refused: 0 }])
+  aborter.abort()
+  await hanging
 })
 
 it('checks run outside of the context of whoever called first', async () => {
