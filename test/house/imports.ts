@@ -22,8 +22,9 @@ const openTelemetry = /^@opentelemetry\//
 const rooms: ReadonlyMap<string, Room> = new Map([
   ['src/policies/', { uses: [], never: /^(undici|@opentelemetry\/.*)$/ }],
   ['src/http2/', { uses: ['src/policies/'], never: openTelemetry }],
-  ['src/dispatchers/', { uses: ['src/policies/', 'src/http2/'], never: openTelemetry }],
-  ['src/tracing/', { uses: ['src/policies/', 'src/dispatchers/'], never: nothing }],
+  ['src/context/', { uses: ['src/policies/'], never: /^(undici|@opentelemetry\/.*)$/ }],
+  ['src/dispatchers/', { uses: ['src/policies/', 'src/context/', 'src/http2/'], never: openTelemetry }],
+  ['src/tracing/', { uses: ['src/policies/', 'src/context/', 'src/dispatchers/'], never: nothing }],
   ['src/standard.ts', { uses: ['src/policies/', 'src/dispatchers/', 'src/tracing/'], never: openTelemetry }],
   [
     'src/fetch/',
