@@ -1,3 +1,12 @@
+export { type ContextField, type ContextHeaderNames, contextHeaderNames } from './context/headers.ts'
+export { contextHook, contextOf, type InboundOptions, type IncomingRequest, withContext } from './context/inbound.ts'
+export {
+  contextFields,
+  currentContext,
+  type RequestContext,
+  type RequestContextFields,
+  runWithContext,
+} from './context/request-context.ts'
 export {
   type AdaptiveLimitLayer,
   type AdaptiveLimitOptions,
@@ -20,6 +29,7 @@ export type { CallOptions } from './dispatchers/call-options.ts'
 export { type CircuitBreakerLayer, type CircuitView, circuitBreaker } from './dispatchers/circuit-breaker.ts'
 export { classify } from './dispatchers/classify.ts'
 export { type ChainDispatcher, compose, type Layers } from './dispatchers/compose.ts'
+export { type ContextHeadersOptions, contextHeaders, contextHeadersDefaults } from './dispatchers/context-headers.ts'
 export type { ControlledLayer } from './dispatchers/controlled-layer.ts'
 export { deadline, defaultDeadline } from './dispatchers/deadline.ts'
 export { type DeduplicateOptions, deduplicate } from './dispatchers/deduplicate.ts'

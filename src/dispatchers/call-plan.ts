@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici'
 import type { TimerLane } from '../policies/clock.ts'
 import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import type { Permit, Policy, Waiting } from '../policies/policy.ts'
-import type { CallScope } from './exchange.ts'
+import type { CallScope, ScopedOptions } from './exchange.ts'
 import type { GuardedCall } from './guarded-call.ts'
 
 export type Answer = ReturnType<Policy['acquire']>
@@ -53,8 +53,24 @@ export interface Stage {
   readonly fuses?: boolean
   /** Until when it asks nothing of calls that begin: a time after `now`, or else it does ask. */
   idleUntil?(now: number): number
+  /** Whether it asks nothing of the call that begins now: the call may be made as if the stage were not there. */
+  asksNothing?(): boolean
+  /** Set where a fused call may be made although the stage does ask, above all that may send it again. */
+  readonly preparing?: PreparingStage
   /** Milliseconds after which a body that nobody reads no longer holds the permit; 0: it holds it for ever. */
   readonly unreadBodyTimeout?: number
+}
+
+/** What a stage does for a fused call in the place of `acquire`. */
+export interface PreparingStage {
+  /**
+   * Changes the options, which are nobody else's, of a call that has time until `deadlineAt`; `false`: it needs many objects.
+   */
+  prepare(given: ScopedOptions, now: number, deadlineAt: number): boolean
+  /** When the time is up of the call that begins now; `Infinity`: it goes on. */
+  dueAt(): number
+  /** A call that was prepared is many objects from now on: what `acquire` would have done, but for the options. */
+  takeOver(call: GuardedCall, headSeen: boolean): Permit | null
 }
 
 /** A call of a composed dispatcher, in the list of those under way. */

@@ -152,6 +152,18 @@ function rateLimitInsideBulkhead(parts: Parts): string | null {
   )
 }
 
+function contextInsideQueue(parts: Parts): string | null {
+  const context = positions(parts, 'contextHeaders').at(-1)
+  if (context === undefined) return null
+  const at = parts.findIndex((part, place) => place < context && ['bulkhead', 'rateLimit'].includes(part?.name ?? ''))
+  if (at < 0) return null
+  const name = `${parts[at]?.name}()`
+  return (
+    `contextHeaders() (layer ${context + 1}) stands inside ${name} (layer ${at + 1}): calls wait there without the deadline and ` +
+    `the priority of their context. Put contextHeaders() above ${name}.`
+  )
+}
+
 function fallbackInside(parts: Parts): string | null {
   const [fallback] = positions(parts, 'fallback')
   if (fallback === undefined) return null
@@ -177,6 +189,7 @@ const doubts = [
   adaptiveLimitOutsideRetry,
   adaptiveLimitOutsideBulkhead,
   rateLimitInsideBulkhead,
+  contextInsideQueue,
 ]
 
 /** @throws TypeError that names every mistake, and for each what to change. */

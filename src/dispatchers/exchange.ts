@@ -210,7 +210,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   readonly method: string
   readonly path: string
   readonly query: Dispatcher.DispatchOptions['query']
-  readonly priority: number = normal
+  /** That of the call's options, or else what a layer has found out. */
+  priority: number = normal
   /** What the caller gave for this call in place of what a `deadline()` says; `undefined`: nothing. */
   readonly ownDeadline: CallOptions['deadline'] = undefined
   /** The same in place of what an `attemptTimeout()` says. */

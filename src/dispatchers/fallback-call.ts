@@ -5,6 +5,7 @@ import type { Outcome } from '../policies/outcome.ts'
 import { type RetryRequest, refusalToRepeat } from '../policies/retry.ts'
 import type { Attempt } from './attempt.ts'
 import type { Begun, CallPlan } from './call-plan.ts'
+import { withoutCarried } from './carried.ts'
 import { type CallScope, Exchange, type ScopedOptions, withScope } from './exchange.ts'
 import { type FallbackAnswer, PreparedAnswer } from './fallback-answer.ts'
 import { markFallback } from './fallback-mark.ts'
@@ -251,11 +252,12 @@ export class FallbackCall extends RepeatingCall<FallbackAttempt> implements Fuse
     }
     this.rewindBody()
     const { exchange } = this.scope
-    const given = origin === null ? this.opts : { ...this.opts, origin }
+    const given = origin === null ? this.opts : withoutCarried({ ...this.opts, origin }, origin)
     const elsewhere = new Exchange(given, performance.now(), exchange.context)
     elsewhere.observer = exchange.observer
     elsewhere.previousTrace = exchange.previousTrace
     elsewhere.classify = exchange.classify
+    elsewhere.priority = exchange.priority
     elsewhere.attempts = exchange.attempts
     elsewhere.attemptsBefore = exchange.attempts
     elsewhere.deadlineAt = this.deadlineAt

@@ -128,7 +128,7 @@ export class FusedCall
     }
     // The consumer has given the call up.
     if (this.parts !== null) return true
-    if (timers !== null) this.arm(timers, this.beganAt)
+    this.timers = plan.startClock(this, timers)
     try {
       return plan.inner.dispatch(plan.isPlain ? this.given : withScope(this.given, this), this)
     } catch (error) {

@@ -52,7 +52,7 @@ export function partsOf(plan: FusedPlan, state: FusedState): Parts {
   let scope: CallScope = exchange
   for (const level of plan.levels) {
     const call = level.callOf(opts, handler, scope, scope === exchange)
-    above.push(level === plan.deadlineLevel ? deadlineOf(plan, call, headSeen) : [])
+    above.push(permitsOf(plan, level, call, headSeen))
     const first = call.adoptFirst()
     calls.push(call)
     attempts.push(first.attempt)
@@ -94,9 +94,17 @@ export function partsOf(plan: FusedPlan, state: FusedState): Parts {
   return { outer: calls[0] as FusedRepeater, attempt, edge }
 }
 
-function deadlineOf({ deadlineTimers }: FusedPlan, call: FusedRepeater, headSeen: boolean): readonly Permit[] {
-  const timers = deadlineTimers as TimerLane
+function permitsOf(plan: FusedPlan, level: FusedLevel, call: FusedRepeater, headSeen: boolean): readonly Permit[] {
+  const permits: Permit[] = []
   const { exchange } = call.scope
-  exchange.deadlineAt = exchange.beganAt + timers.duration
-  return headSeen ? [] : [new RunningDeadline(call, timers, exchange.beganAt)]
+  if (level === plan.deadlineLevel) {
+    const timers = plan.deadlineTimers as TimerLane
+    exchange.deadlineAt = Math.min(exchange.deadlineAt, exchange.beganAt + timers.duration)
+    if (!headSeen) permits.push(new RunningDeadline(call, timers, exchange.beganAt))
+  }
+  if (level === plan.levels[0]) {
+    const permit = plan.preparing?.takeOver(call, headSeen) ?? null
+    if (permit !== null) permits.push(permit)
+  }
+  return permits
 }

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
-import type { TimerLane } from '../policies/clock.ts'
+import { laneUntil, type TimerEntry, type TimerLane } from '../policies/clock.ts'
 import type { RetryBudget } from '../policies/retry-budget.ts'
-import type { CallKeeper, CallPlan, Stage } from './call-plan.ts'
+import type { CallKeeper, CallPlan, PreparingStage, Stage } from './call-plan.ts'
 import { planOfEdge } from './edge.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
 import type { FirstAttempt, RepeatingCall } from './repeating-call.ts'
@@ -72,7 +72,10 @@ export class FusedPlan {
   /** The clock that runs up to the head: of what bounds it, what comes first. */
   readonly headTimers: TimerLane | null
   readonly isPlain: boolean
+  /** The stage above the outermost level that prepares each call. */
+  readonly preparing: PreparingStage | null
   private readonly mayAsk: readonly Stage[]
+  private readonly askedEach: readonly Stage[]
   // So that a call pays for one comparison, and not for asking.
   private idleUntil: number
 
@@ -84,7 +87,14 @@ export class FusedPlan {
     this.isPlain = plain.has(inner.dispatch)
     this.deadlineLevel = given.find(({ plan }) => deadlinesOf(plan).length > 0) ?? null
     this.deadlineTimers = this.deadlineLevel === null ? null : (deadlinesOf(this.deadlineLevel.plan)[0] as TimerLane)
-    this.mayAsk = given.flatMap(({ plan }) => othersOf(plan))
+    const others = given.flatMap(({ plan }) => othersOf(plan))
+    this.mayAsk = others.filter(asksForATime)
+    // One further in would be asked once more by a layer further out that sends the call elsewhere.
+    const [outermost] = given as readonly [FusedLevel]
+    const prepared = othersOf(outermost.plan).filter(prepares)
+    const [preparing] = prepared.length === 1 ? prepared : []
+    this.preparing = preparing?.preparing ?? null
+    this.askedEach = [...others, ...inner.stages].filter((stage) => asksByCall(stage) && stage !== preparing)
     this.idleUntil = this.mayAsk.length === 0 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
     const { attemptTimers } = inner
     const isDeadlineFirst =
@@ -99,9 +109,23 @@ export class FusedPlan {
     return until > now
   }
 
-  /** Whether one object can serve this call, as long as all goes well. */
+  /** Starts what comes first of all that bounds a call up to its head. */
+  startClock(call: TimerEntry & FusedTimes, timers: TimerLane | null): TimerLane | null {
+    const { beganAt } = call
+    const dueAt = this.preparing?.dueAt() ?? Number.POSITIVE_INFINITY
+    if (dueAt - beganAt >= (timers?.duration ?? Number.POSITIVE_INFINITY)) {
+      timers?.add(call, beganAt)
+      return timers
+    }
+    const until = laneUntil(dueAt - beganAt)
+    until.add(call, dueAt - until.duration)
+    return until
+  }
+
+  /** Whether one object can serve this call, as long as all goes well. The options are a copy, and prepared if it can. */
   fits(opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler, now: number): boolean {
     if (now >= this.idleUntil && !this.isIdle(now)) return false
+    for (const stage of this.askedEach) if (stage.asksNothing?.() === false) return false
     for (const level of this.levels) if (!level.fits(opts)) return false
     const { body, method, upgrade, origin, resilience } = opts as ScopedOptions
     // The clocks of a fused call are those of its chain.
@@ -109,7 +133,12 @@ export class FusedPlan {
     if (body !== null && body !== undefined && typeof body !== 'string' && !Buffer.isBuffer(body)) return false
     if (method === 'CONNECT' || upgrade || typeof origin !== 'string') return false
     if (handler.onRequestSent !== undefined || handler.onBodySent !== undefined) return false
-    return checkRequest(opts, origin) === false
+    if (checkRequest(opts, origin) !== false) return false
+    const { preparing, deadlineTimers, deadlineLevel } = this
+    if (preparing === null) return true
+    // Of one that begins further in, whoever is asked here would not know.
+    const isKnown = deadlineTimers !== null && deadlineLevel === this.levels[0]
+    return preparing.prepare(opts, now, isKnown ? now + deadlineTimers.duration : Number.POSITIVE_INFINITY)
   }
 }
 
@@ -119,6 +148,18 @@ function deadlinesOf({ stages }: CallPlan): readonly TimerLane[] {
 
 function othersOf({ stages }: CallPlan): readonly Stage[] {
   return stages.filter(({ deadlineTimers }) => deadlineTimers === undefined)
+}
+
+function asksForATime({ idleUntil }: Stage): boolean {
+  return idleUntil !== undefined
+}
+
+function asksByCall({ asksNothing }: Stage): boolean {
+  return asksNothing !== undefined
+}
+
+function prepares({ preparing }: Stage): boolean {
+  return preparing !== undefined
 }
 
 /**
@@ -134,7 +175,8 @@ export function fusedPlanOf(outermost: FusedLevel): FusedPlan | null {
   const plans = found.map(({ plan }) => plan)
   if (plans.some(({ attemptTimers, bodyTimers }) => attemptTimers !== null || bodyTimers !== null)) return null
   if (plans.flatMap(deadlinesOf).length > 1) return null
-  if (!plans.flatMap(othersOf).every(({ idleUntil }) => idleUntil !== undefined)) return null
-  if (inner.stages.length > mostPermits || !inner.stages.every(({ fuses }) => fuses === true)) return null
+  if (!plans.flatMap(othersOf).every((stage) => asksForATime(stage) || asksByCall(stage))) return null
+  if (!inner.stages.every(({ fuses }) => fuses === true)) return null
+  if (inner.stages.filter((stage) => !asksByCall(stage)).length > mostPermits) return null
   return new FusedPlan(found, keeper, inner)
 }

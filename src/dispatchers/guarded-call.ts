@@ -14,6 +14,7 @@ import {
   shorter,
   tellPermit,
 } from './call-plan.ts'
+import { type Carried, carryOn, withCarried } from './carried.ts'
 import type { CallScope, ScopedOptions } from './exchange.ts'
 import { letGoOf, Relay } from './relay.ts'
 import { watchBody } from './replay.ts'
@@ -128,6 +129,12 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     // Whoever made the exchange copied the options for it: they are nobody else's.
     if (this.ownsExchange) this.opts.headers = headers
     else this.opts = { ...this.opts, headers }
+  }
+
+  /** Puts headers into this call, and into every attempt made of it, with a note of where they may go. */
+  carry(headers: NonNullable<ScopedOptions['headers']>, carried: Carried): void {
+    if (this.ownsExchange) carryOn(this.opts, headers, carried)
+    else this.opts = withCarried(this.opts, headers, carried)
   }
 
   protected override get isOutermost(): boolean {

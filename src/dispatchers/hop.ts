@@ -1,4 +1,6 @@
+import { withoutCarried } from './carried.ts'
 import { CallScope, type Exchange, kScope, type ScopedOptions, withScope } from './exchange.ts'
+import { headerOf } from './headers.ts'
 import { originOf } from './origin-of.ts'
 
 /**
@@ -47,10 +49,19 @@ export function hopTo(opts: ScopedOptions, from: CallScope, origin: string): Sco
 /** The options of a dispatch that belongs to `scope`: as they are, or with a scope of their own on another origin. */
 export function onHop(given: ScopedOptions, scope: CallScope): ScopedOptions {
   const origin = originOf(given)
+  if (origin === scope.origin || origin === '') return given
   // dns() writes an address in place of the name, and says so by the servername.
-  const isSame =
-    origin === scope.origin || origin === '' || (given as { servername?: unknown }).servername !== undefined
-  return isSame ? given : withScope(given, new Hop(scope, origin))
+  const { servername } = given as { servername?: unknown }
+  const allowed = withoutCarried(given, servername === undefined ? origin : namedOrigin(given, origin, servername))
+  return servername !== undefined ? allowed : withScope(allowed, new Hop(scope, origin))
+}
+
+// A servername alone may be that of a host that a redirect has left; dns() writes the name into the host header as well.
+function namedOrigin(given: ScopedOptions, origin: string, servername: unknown): string {
+  const host = headerOf(given.headers, 'host')
+  const scheme = origin.slice(0, origin.indexOf(':'))
+  const named = typeof host === 'string' ? URL.parse(`${scheme}://${host}`) : null
+  return named !== null && named.hostname === servername ? named.origin : origin
 }
 
 /** The scope that {@link onHop} has put on the options, or else the one they came with. */

@@ -1,3 +1,4 @@
+import { contextFields } from '../context/request-context.ts'
 import { checkFunction, checkOptions } from '../policies/options.ts'
 import { kindOfStatus, type Outcome, type OutcomeKind } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
@@ -51,6 +52,10 @@ export interface CallRecord {
   readonly route?: string
   readonly trace_id: string | undefined
   readonly span_id: string | undefined
+  /** Of the context that the call was made in; see `runWithContext`. */
+  readonly requestId?: string
+  /** Of that context, where it has one. */
+  readonly tenant?: string
   /** Set where nobody read the body to its end. */
   readonly bodyUnread?: true
   /** What policies noted, such as `circuit.state`. */
@@ -122,6 +127,7 @@ function recordOf(scope: CallScope, outcome: Outcome, own: Partial<CallRecord>):
     span_id: scope.spanId ?? exchange.spanId,
     ...(scope.host === undefined ? null : { host: scope.host }),
     ...(exchange.route === undefined ? null : { route: exchange.route }),
+    ...exchange.context.runInAsyncScope(contextFields),
     ...(scope.bodyUnread ? { bodyUnread: true } : null),
     ...(scope.notes === null ? null : { notes: Object.fromEntries(scope.notes) }),
   }

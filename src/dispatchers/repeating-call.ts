@@ -3,6 +3,7 @@ import type { Outcome } from '../policies/outcome.ts'
 import type { Attempt } from './attempt.ts'
 import type { AttemptObserver } from './attempt-observer.ts'
 import type { CallPlan } from './call-plan.ts'
+import { type Carried, carryOn } from './carried.ts'
 import { type CallScope, kScope, type ScopedOptions, withScope } from './exchange.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { headerOf } from './headers.ts'
@@ -68,6 +69,16 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
   get remaining(): number {
     const { exchange } = this.scope
     return exchange.deadlineAt - exchange.now()
+  }
+
+  override carry(headers: NonNullable<ScopedOptions['headers']>, carried: Carried): void {
+    const { copy, given } = this
+    if (copy === null || this.opts !== copy) super.carry(headers, carried)
+    else {
+      // What the first attempt is sent with, and what the others are made of: both are copies of the caller's options.
+      carryOn(copy, headers, carried)
+      carryOn(given, headers, carried)
+    }
   }
 
   /** Sees to it that every attempt can have the body anew. */

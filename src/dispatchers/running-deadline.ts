@@ -25,8 +25,13 @@ export class RunningDeadline implements Permit, TimerEntry {
     this.lane.remove(this)
   }
 
+  /** Milliseconds the call has had. */
+  protected get duration(): number {
+    return this.lane.duration
+  }
+
   onTimer(): void {
-    failByDeadline(this.call, this.lane.duration)
+    failByDeadline(this.call, this.duration)
   }
 }
 

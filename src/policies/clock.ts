@@ -184,3 +184,14 @@ const lanesThatKeepAlive = new Lanes(true)
 export function lane(duration: number, keepsAlive = false): TimerLane {
   return (keepsAlive ? lanesThatKeepAlive : lanes).get(Math.max(1, Math.ceil(duration)))
 }
+
+/**
+ * A lane for what falls due in `remaining` milliseconds, and is added as if its time had begun so much earlier that it does.
+ * For times that are never twice the same: a lane for each would be a timer for each. There are four lanes to each power
+ * of two, and their entries find their places near the end.
+ */
+export function laneUntil(remaining: number): TimerLane {
+  const whole = Math.min(Math.max(1, Math.ceil(remaining)), longestTimer)
+  const step = 1 << Math.max(0, 29 - Math.clz32(whole))
+  return lane(Math.min(Math.ceil(whole / step) * step, longestTimer))
+}

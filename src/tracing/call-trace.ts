@@ -1,6 +1,7 @@
 import {
   type Context,
   context,
+  createTraceState,
   INVALID_TRACEID,
   type Span,
   type SpanContext,
@@ -9,6 +10,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api'
+import { currentContext } from '../context/request-context.ts'
 import type { AttemptObserver } from '../dispatchers/attempt-observer.ts'
 import type { CallScope, Exchange, ScopedOptions } from '../dispatchers/exchange.ts'
 import type { GuardedCall } from '../dispatchers/guarded-call.ts'
@@ -36,6 +38,16 @@ export interface TraceSettings {
 function hasSpan(parent: Context): boolean {
   const span = trace.getSpanContext(parent)
   return span !== undefined && span.traceId !== INVALID_TRACEID
+}
+
+/** The caller's context; where it has no span, one with the trace that the request it serves has come with. */
+function withReceivedTrace(active: Context): Context {
+  const served = currentContext()
+  if (served?.traceparent === undefined || hasSpan(active)) return active
+  const [, traceId = '', spanId = '', flags = ''] = served.traceparent.split('-')
+  const received: SpanContext = { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true }
+  if (served.tracestate !== undefined) received.traceState = createTraceState(served.tracestate)
+  return trace.setSpanContext(active, received)
 }
 
 /** The span of one attempt. */
@@ -114,7 +126,7 @@ export class CallTrace implements Permit, AttemptObserver {
     const { exchange } = scope
     this.tracer = tracer
     this.settings = settings
-    let parent = context.active()
+    let parent = withReceivedTrace(context.active())
     let callSpan: Span | null = null
     const before = exchange.previousTrace
     if (before instanceof AttemptTrace && (scope.number === 0 || before.scope === scope)) {

@@ -5,6 +5,7 @@ import { effectiveOptions } from '../dispatchers/describe.ts'
 import type { CallScope } from '../dispatchers/exchange.ts'
 import { stageLayer } from '../dispatchers/guard.ts'
 import type { GuardedCall } from '../dispatchers/guarded-call.ts'
+import { absenceOf, hasRegistered } from '../dispatchers/open-telemetry.ts'
 import type { Layer } from '../dispatchers/relay.ts'
 import { unreadBodyTimeout } from '../dispatchers/unread-body.ts'
 import { checkBoolean, checkFunction, checkOptions } from '../policies/options.ts'
@@ -42,20 +43,6 @@ export interface TracingOptions {
 /** Defaults of {@link tracing}. */
 export const tracingDefaults = { callSpan: false, unreadBodyTimeout } as const
 
-// The key under which every copy of the OpenTelemetry API keeps what an SDK registered. Looked at directly, because it
-// is what tells "no SDK" in nanoseconds; a call then pays nothing else.
-const registered = Symbol.for('opentelemetry.js.api.1')
-
-// Even that look-up costs as much as an empty layer, so "no" holds for a millisecond of the calls' own clock.
-let absentUntil = 0
-
-function hasSdk(now: number): boolean {
-  if (now < absentUntil) return false
-  if ((globalThis as { [registered]?: { trace?: unknown } })[registered]?.trace !== undefined) return true
-  absentUntil = now + 1
-  return false
-}
-
 // A provider that throws would otherwise warn with every call.
 const warned = new WeakSet<TracerProvider>()
 
@@ -85,11 +72,11 @@ class Tracing implements Stage, TraceSettings {
   }
 
   idleUntil(now: number): number {
-    return this.#given !== undefined || hasSdk(now) ? now : absentUntil
+    return this.#given !== undefined || hasRegistered('trace', now) ? now : absenceOf('trace')
   }
 
   acquire(scope: CallScope, call: GuardedCall): Permit | null {
-    if ((this.#given === undefined && !hasSdk(scope.exchange.now())) || isTraced(scope)) return null
+    if ((this.#given === undefined && !hasRegistered('trace', scope.exchange.now())) || isTraced(scope)) return null
     try {
       return CallTrace.begin(this.#tracer(), this, scope, call)
     } catch (error) {

@@ -6,6 +6,7 @@ import {
   bulkhead,
   circuitBreaker,
   compose,
+  contextHeaders,
   createAgent,
   deadline,
   guard,
@@ -157,6 +158,16 @@ describe('doubts', () => {
   it('but not rate limits on both sides of the retry, above the bulkhead', async () => {
     const limit = () => rateLimit({ limit: 5 })
     expect(await warningsOf(() => compose(agent, limit(), retry(), limit(), bulkhead()))).toEqual([])
+  })
+
+  it('the headers of a context inside a queue', async () => {
+    const context = () => contextHeaders({ origins: [] })
+    expect(await warningsOf(() => compose(agent, context(), retry(), context(), bulkhead()))).toEqual([])
+    expect(await warningsOf(() => compose(agent, retry(), bulkhead(), context()))).toEqual([
+      expect.stringMatching(
+        /^compose: contextHeaders\(\) \(layer 3\) stands inside bulkhead\(\) \(layer 2\): .*Put contextHeaders\(\) above bulkhead\(\)\.$/,
+      ),
+    ])
   })
 
   it('a deadline inside the retry', async () => {

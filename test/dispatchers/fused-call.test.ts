@@ -7,6 +7,7 @@ import {
   circuitBreaker,
   classify,
   compose,
+  contextHeaders,
   createAgent,
   deadline,
   fallback,
@@ -15,6 +16,7 @@ import {
   type Layer,
   rateLimit,
   retry,
+  runWithContext,
   standard,
   standardHedging,
   tracing,
@@ -272,6 +274,23 @@ describe('what serves a call', () => {
     expect(servedBy([fallback({ value: {} }), ...standard()])).toBe('FusedCall')
     expect(servedBy([deadline(), fallback({ value: {} }), hedge(), ...limits])).toBe('FusedCall')
     expect(servedBy([fallback({ value: {} }), bulkhead()])).toBe('FusedCall')
+  })
+
+  it('is one object in the context of a request, too', () => {
+    const context = () => contextHeaders({ origins: ['http://127.0.0.1'] })
+    const inContext = (layers: readonly Layer[], opts?: Options) =>
+      runWithContext({ deadline: 500, priority: 'sheddable' }, servedBy, layers, opts)
+    expect(inContext([context(), ...standard()])).toBe('FusedCall')
+    expect(inContext([context(), ...standard()], { headers: { 'x-own': '1' } })).toBe('FusedCall')
+    expect(inContext([deadline(), context(), fallback({ value: {} }), hedge(), bulkhead()])).toBe('FusedCall')
+    for (const elsewhere of [
+      [fallback({ value: {} }), context(), hedge(), bulkhead()],
+      [...standard({ bulkhead: false }), context()],
+      [context(), context(), ...standard()],
+    ]) {
+      expect(servedBy(elsewhere)).toBe('FusedCall')
+      expect(inContext(elsewhere)).toBe('Edge')
+    }
   })
 
   it('is an object for each part where that has more to know of each call', () => {

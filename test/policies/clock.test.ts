@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { lane, type TimerEntry, TimerLane } from '../../src/policies/clock.ts'
+import { lane, laneUntil, type TimerEntry, TimerLane } from '../../src/policies/clock.ts'
 import { holds } from './fixtures.ts'
 
 class Entry implements TimerEntry {
@@ -309,6 +309,19 @@ describe('lanes', () => {
     expect(vi.getTimerCount()).toBeLessThan(100)
     vi.advanceTimersByTime(5000)
     expect(fired).toEqual(['busy'])
+  })
+
+  it('for times that are never twice the same are few, and none is shorter than the time', () => {
+    const found = new Set<TimerLane>()
+    for (let remaining = 1; remaining < 60_000; remaining += 7.3) {
+      const until = laneUntil(remaining)
+      expect(until.duration).toBeGreaterThanOrEqual(remaining)
+      expect(until.duration).toBeLessThanOrEqual(Math.ceil(remaining) * 1.25 + 1)
+      found.add(until)
+    }
+    expect(found.size).toBeLessThan(70)
+    for (const far of [2 ** 31 - 2, 2 ** 31, 1e12]) expect(laneUntil(far).duration).toBe(2 ** 31 - 1)
+    for (const past of [0, -5]) expect(laneUntil(past).duration).toBe(1)
   })
 
   it('stay the same while in use, however many there are', () => {
