@@ -1,5 +1,5 @@
 // One layer of `npm run bench:layers`, in a process of its own: in a program, too, V8 compiles the one chain that is there.
-import { compose, type Layer } from 'roundtripper'
+import { compose, type Layer, runWithContext } from 'roundtripper'
 import type { Dispatcher } from 'undici'
 import { answerRounds } from './answer-rounds.ts'
 import { emptyLayer } from './empty-layer.ts'
@@ -72,7 +72,9 @@ answerRounds<{ readonly calls: number }, LayerRoundResult>(
     // A different one goes first each time, so that none always pays for another's garbage.
     for (let at = 0; at < names.length; at++) {
       const one = names[(at + turn) % names.length] as keyof typeof dispatches
-      costs[one] = round(dispatches[one], calls)
+      const { context } = row
+      costs[one] =
+        context === undefined ? round(dispatches[one], calls) : runWithContext(context, round, dispatches[one], calls)
     }
     turn++
     const { oneEmpty, fourEmpties, without, withIt } = costs

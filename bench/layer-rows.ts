@@ -5,6 +5,7 @@ import {
   bulkhead,
   circuitBreaker,
   classify,
+  contextHeaders,
   deadline,
   deduplicate,
   fallback,
@@ -12,6 +13,7 @@ import {
   hedge,
   type Layer,
   logging,
+  type RequestContextFields,
   rateLimit,
   retry,
   route,
@@ -25,6 +27,8 @@ export interface LayerRow {
   readonly layer: () => Layer
   /** Why it may cost more than the others; then it is measured, and not judged. */
   readonly exempt?: string
+  /** The context that all calls are made in, those of the chain without the layer too. */
+  readonly context?: RequestContextFields
 }
 
 // What any chain costs, whatever is in it, is no layer's own: each has a policy of the user's already.
@@ -47,6 +51,18 @@ const services = Array.from({ length: 999 }, (_, at) => ({ path: `/service-${at}
 const routes = [...services, { path: '/users/:id', methods: ['GET'], to: [] }]
 const elsewhere = [...services, { path: '/users/:id', methods: ['GET'], to: 'https://users.example.com' }]
 
+// As one that has come in.
+const context: RequestContextFields = {
+  traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+  baggage: { user: 'ada' },
+  deadline: 3_600_000,
+  priority: 'normal',
+  tenant: 'acme',
+}
+const carrying = () => contextHeaders({ origins: ['https://api.example.com'] })
+const carriedBy = [retry, bulkhead, attemptTimeout] as const
+const sixHeaders = 'it writes six headers'
+
 export const layerRows = {
   // It would learn from a stub that there is no server behind it.
   adaptiveLimit: onGround(() => adaptiveLimit({ initialLimit: 1000, minLimit: 1000 })),
@@ -56,6 +72,13 @@ export const layerRows = {
   // Without an attempt timeout it would warn: that one's share is in both.
   circuitBreaker: { chain: [ground, 'it', attemptTimeout], layer: circuitBreaker },
   classify: onGround(() => classify(() => undefined)),
+  'contextHeaders, no context': onGround(carrying),
+  'contextHeaders, one object': { chain: ['it', ...carriedBy], layer: carrying, exempt: sixHeaders, context },
+  'contextHeaders, many objects': { ...onGround(carrying, `${sixHeaders}, and the edge checks them`), context },
+  'contextHeaders, to no origin': {
+    ...onGround(() => contextHeaders({ origins: [] }), 'it starts a clock of its own'),
+    context,
+  },
   deadline: onGround(deadline),
   deduplicate: onGround(deduplicate, "undici's own, which writes down each request to compare it"),
   'fallback, one object': { chain: ['it', retry, bulkhead], layer: fixed },

@@ -6,6 +6,7 @@ import {
   bulkhead,
   circuitBreaker,
   classify,
+  contextHeaders,
   deadline,
   fallback,
   guard,
@@ -94,6 +95,7 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'logging', make: () => [logging({ logger: allLevels })] },
   { name: 'classify', make: () => [classify(() => undefined)] },
   { name: 'deadline', make: () => [deadline()] },
+  { name: 'contextHeaders', make: () => [contextHeaders({ origins: () => true })] },
   { name: 'attemptTimeout', make: () => [attemptTimeout()] },
   { name: 'bodyTimeout', make: () => [bodyTimeout()] },
   { name: 'retry', make: () => [retry(quickRetry)] },
@@ -125,6 +127,13 @@ export const layerKinds: readonly LayerKind[] = [
     // Untraced and unlogged: one object serves a call while all goes well.
     name: 'standard (fused)',
     make: () => standard({ tracing: false, retry: quickRetry, circuitBreaker: calm, bulkhead: slots }),
+  },
+  {
+    name: 'standard in a context (fused)',
+    make: () => [
+      contextHeaders({ origins: () => true }),
+      ...standard({ tracing: false, retry: quickRetry, circuitBreaker: calm, bulkhead: slots }),
+    ],
   },
   {
     name: 'standardHedging',

@@ -1,4 +1,5 @@
 // Plays all scenarios over one dispatcher at once, and tells what went wrong.
+import { runWithContext } from 'roundtripper'
 import type { Dispatcher } from 'undici'
 import type { Books } from './books.ts'
 import { breachOf, Consumer } from './consumer.ts'
@@ -55,6 +56,8 @@ export async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
+const served = { requestId: 'contract', tenant: 'table', priority: 'normal', deadline: 600_000 } as const
+
 function start(scenario: Scenario, dispatcher: Dispatcher, ground: Ground): Played {
   const path = scenario.method === 'CONNECT' ? scenario.path : `${scenario.path}?n=${++played}`
   const one = new Played(scenario, path)
@@ -66,7 +69,8 @@ function start(scenario: Scenario, dispatcher: Dispatcher, ground: Ground): Play
     ...(scenario.upgrade === undefined ? null : { upgrade: scenario.upgrade }),
   } as Dispatcher.DispatchOptions
   try {
-    dispatcher.dispatch(opts, one.consumer)
+    // What a context changes, contextHeaders() does; to all others it is nothing.
+    runWithContext(served, () => dispatcher.dispatch(opts, one.consumer))
   } catch (error) {
     one.thrown = error
   }

@@ -9,6 +9,7 @@ export const layerNames = [
   'logging',
   'classify',
   'deadline',
+  'contextHeaders',
   'undici decompress',
   'fallback',
   'sync policy',
@@ -83,6 +84,7 @@ const shares: Readonly<Record<LayerName, number>> = {
   logging: 0.5,
   classify: 0.25,
   deadline: 0.45,
+  contextHeaders: 0.3,
   'undici decompress': 0.1,
   'sync policy': 0.35,
   rateLimit: 0.3,
@@ -128,6 +130,7 @@ const singleShare = 0.2
 const singleShares: Partial<Record<LayerName, number>> = {
   fallback: 0.25,
   deadline: 0.7,
+  contextHeaders: 0.4,
   circuitBreaker: 0.7,
   bulkhead: 0.7,
   adaptiveLimit: 0.3,

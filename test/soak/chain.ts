@@ -11,6 +11,7 @@ import {
   type CircuitBreakerOptions,
   circuitBreaker,
   classify,
+  contextHeaders,
   deadline,
   fallback,
   guard,
@@ -141,6 +142,8 @@ export class Instruments {
         })
       case 'deadline':
         return deadline(spec.deadline)
+      case 'contextHeaders':
+        return contextHeaders({ origins: () => true })
       case 'attemptTimeout':
         return attemptTimeout(spec.attemptTimeout)
       case 'bodyTimeout':

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Dispatcher, request } from 'undici'
-import { type CallOptions, createFetch } from '../../src/index.ts'
+import { type CallOptions, createFetch, runWithContext } from '../../src/index.ts'
 import { makeBody } from './bodies.ts'
 import type { Call } from './call.ts'
 import { Consumer, type Result } from './consumer.ts'
@@ -11,6 +11,18 @@ import { bodyHeader, callHeader, repeatableHeader, stepsHeader } from './steps.t
 
 /** Makes a call the way its plan says; settles when the call is over, and never rejects. */
 export function makeCall(call: Call, dispatcher: Dispatcher, servers: Servers, endsAtOnce: boolean): Promise<Result> {
+  const { id } = call.plan
+  // Longer than any call: what it bounds is bounded by others first.
+  const served = {
+    requestId: `soak-${id}`,
+    tenant: `tenant-${id % 7}`,
+    baggage: { call: String(id) },
+    deadline: 600_000,
+  }
+  return runWithContext(served, makeInContext, call, dispatcher, servers, endsAtOnce)
+}
+
+function makeInContext(call: Call, dispatcher: Dispatcher, servers: Servers, endsAtOnce: boolean): Promise<Result> {
   const checked = new CheckedDispatcher(dispatcher, call)
   const sent = requestOf(call, servers)
   switch (call.plan.way) {
