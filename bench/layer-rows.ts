@@ -3,6 +3,7 @@ import {
   attemptTimeout,
   bodyTimeout,
   bulkhead,
+  canary,
   circuitBreaker,
   classify,
   contextHeaders,
@@ -13,6 +14,7 @@ import {
   hedge,
   type Layer,
   logging,
+  mirror,
   type RequestContextFields,
   rateLimit,
   retry,
@@ -44,6 +46,8 @@ const ample = { limit: 1e4, window: 1 } as const
 const attempts = 'attempts that somebody looks at are objects'
 // Served by one object without the layer that is measured, and with it.
 const fixed = () => fallback({ value: {} })
+const twoVariants = { stable: { weight: 95 }, canary: { weight: 5 } }
+const user = () => 'user-7'
 const deaf = { debug: () => undefined, info: () => undefined, warn: () => undefined }
 
 // The one that takes the calls is not the first.
@@ -69,6 +73,15 @@ export const layerRows = {
   attemptTimeout: onGround(attemptTimeout),
   bodyTimeout: onGround(bodyTimeout, 'it reads the clock for each piece of a body'),
   bulkhead: onGround(bulkhead),
+  'canary, by chance': onGround(() => canary({ variants: twoVariants })),
+  'canary, by header and key': onGround(
+    () => canary({ variants: twoVariants, header: 'x-canary', by: user }),
+    'it looks through the headers, asks a function and hashes what that says',
+  ),
+  'canary, another origin': onGround(
+    () => canary({ variants: { stable: { weight: 1, to: 'https://b.example.com' } } }),
+    'what is kept there for each origin needs a scope of its own',
+  ),
   // Without an attempt timeout it would warn: that one's share is in both.
   circuitBreaker: { chain: [ground, 'it', attemptTimeout], layer: circuitBreaker },
   classify: onGround(() => classify(() => undefined)),
@@ -88,6 +101,7 @@ export const layerRows = {
   'hedge, many objects': onGround(hedge, attempts),
   'logging, level off': onGround(() => logging({ logger: { ...deaf, isLevelEnabled: () => false } })),
   'logging, a record each': onGround(() => logging({ logger: deaf }), 'it makes the record'),
+  'mirror, share 0': onGround(() => mirror({ to: 'https://b.example.com', share: 0 })),
   'rateLimit, token bucket': onGround(() => rateLimit(ample)),
   'rateLimit, fixed window': onGround(() => rateLimit({ ...ample, algorithm: 'fixedWindow' })),
   'rateLimit, sliding window': onGround(() => rateLimit({ ...ample, algorithm: 'slidingWindow' })),

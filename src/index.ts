@@ -26,6 +26,15 @@ export {
   bulkheadDefaults,
 } from './dispatchers/bulkhead.ts'
 export type { CallOptions } from './dispatchers/call-options.ts'
+export {
+  type CanaryKey,
+  type CanaryLayer,
+  type CanaryOptions,
+  type CanaryVariant,
+  type CanaryVariantView,
+  type CanaryView,
+  canary,
+} from './dispatchers/canary.ts'
 export { type CircuitBreakerLayer, type CircuitView, circuitBreaker } from './dispatchers/circuit-breaker.ts'
 export { classify } from './dispatchers/classify.ts'
 export { type ChainDispatcher, compose, type Layers } from './dispatchers/compose.ts'
@@ -55,6 +64,14 @@ export { fromCockatiel } from './dispatchers/from-cockatiel.ts'
 export { guard } from './dispatchers/guard.ts'
 export { type HedgeLayer, type HedgeOptions, type HedgeView, hedge, hedgeDefaults } from './dispatchers/hedge.ts'
 export { type CallRecord, type Logger, type LoggingOptions, logging, loggingDefaults } from './dispatchers/logging.ts'
+export {
+  type MirrorLayer,
+  type MirrorOptions,
+  type MirrorResult,
+  type MirrorView,
+  mirror,
+  mirrorDefaults,
+} from './dispatchers/mirror.ts'
 export type { Protocol } from './dispatchers/protocol.ts'
 export type { ProxyOptions } from './dispatchers/proxy-options.ts'
 export { type RateLimitLayer, type RateLimitView, rateLimit } from './dispatchers/rate-limit.ts'

@@ -178,7 +178,18 @@ function fallbackInside(parts: Parts): string | null {
   )
 }
 
+function breakerOutsideCanary(parts: Parts): string | null {
+  const [breaker] = positions(parts, 'circuitBreaker')
+  const [canary] = positions(parts, 'canary')
+  if (breaker === undefined || canary === undefined || breaker > canary) return null
+  return (
+    `circuitBreaker() (layer ${breaker + 1}) stands outside canary() (layer ${canary + 1}): it counts all variants as one, and a bad ` +
+    'one opens the circuit of all. Put circuitBreaker() below canary().'
+  )
+}
+
 const doubts = [
+  breakerOutsideCanary,
   fallbackInside,
   breakerWithoutTimeout,
   retryTimesHedge,

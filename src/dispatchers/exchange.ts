@@ -240,6 +240,8 @@ export class Exchange extends CallScope implements ExchangeScope {
   // The hosts it was sent to, in this attempt or another: the first, and the others if there are any.
   private firstHost: object | null = null
   private otherHosts: object[] | null = null
+  /** What layers have decided once for all attempts: a layer and its decision, in turns; see `decisions.ts`. */
+  decisions: unknown[] | null = null
   /** The retry budget that has counted this call first. */
   budget: RetryBudget | null = null
   /** Others that did, and where a redirect has sent it: a budget and an origin, in turns. */

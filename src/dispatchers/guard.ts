@@ -3,7 +3,7 @@ import type { Policy, Scope } from '../policies/policy.ts'
 import { assertHandler } from './assert-handler.ts'
 import { type CallKeeper, CallPlan, type Stage } from './call-plan.ts'
 import { type ChainPart, layerOf } from './chain-part.ts'
-import { Edge, isEdged, isOverEdge, markEdged, notePlanOfEdge } from './edge.ts'
+import { Edge, isEdged, isOverEdge, markEdged, notePlanOfEdge, planOfEdge } from './edge.ts'
 import { Exchange, scopeOf, withScope } from './exchange.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { withSteadyHeaders } from './headers.ts'
@@ -65,6 +65,30 @@ function throughEdge(plan: CallPlan): Dispatcher['dispatch'] {
 /** `dispatch` with an edge above it; as it is where it has one already. */
 export function withEdge(dispatch: Dispatcher['dispatch']): Dispatcher['dispatch'] {
   return isEdged(dispatch) ? dispatch : guardDispatch([], dispatch, null, 'edge')
+}
+
+/**
+ * The dispatch function of a run of stages over `inner`. Where that is an edge and nothing more, the two are one object;
+ * unless they give up unread bodies at different times: a guard has one clock for that.
+ */
+export function guardOver(
+  stages: readonly Stage[],
+  inner: Dispatcher['dispatch'],
+  keeper: CallKeeper | null,
+  name: string,
+): Dispatcher['dispatch'] {
+  const edge = planOfEdge(inner)
+  const bound = stages.find((stage) => stage.unreadBodyTimeout !== undefined)?.unreadBodyTimeout ?? 0
+  if (edge === undefined || (bound > 0 && edge.unreadBodyTimeout > 0 && bound !== edge.unreadBodyTimeout)) {
+    return guardDispatch(stages, inner, keeper, name)
+  }
+  const { attemptTimers, bodyTimers, unreadBodyTimeout } = edge
+  const clocks: Stage = {
+    ...(attemptTimers === null ? null : { attemptTimers }),
+    ...(bodyTimers === null ? null : { bodyTimers }),
+    ...(unreadBodyTimeout === 0 ? null : { unreadBodyTimeout }),
+  }
+  return guardDispatch([...stages, ...edge.stages, clocks], edge.dispatch, keeper, name)
 }
 
 /** A layer of the kit that is a stage; `compose` folds those that stand side by side into one guard. */

@@ -31,6 +31,18 @@ export function recordedBytes(): number {
   return recordedInProcess
 }
 
+/** Counts bytes of a body that are kept besides; `false`: the process keeps as many as it may. */
+export function keepBytes(size: number): boolean {
+  if (recordedInProcess + size > replayDefaults.perProcess) return false
+  recordedInProcess += size
+  return true
+}
+
+/** Bytes that {@link keepBytes} has counted are not kept any more. */
+export function letBytesGo(size: number): void {
+  recordedInProcess -= size
+}
+
 /** What one attempt sends: the record from its first byte, then whatever the source still gives. */
 class BodyReader extends Readable {
   /** Chunks taken so far, counted from the first of the body. */
@@ -71,7 +83,7 @@ function tooLong(): InvalidRequestError {
  * stands.
  */
 export class RecordedBody {
-  private readonly source: Source
+  private source: Source
   private readonly exchange: Exchange
   private readonly limit: number
   private iterator: SourceIterator | null = null
@@ -99,6 +111,13 @@ export class RecordedBody {
   /** Whether an attempt that begins now would get the body from its first byte. */
   get replayable(): boolean {
     return this.dropped === 0 && !this.failed
+  }
+
+  /** Puts something between the source and all attempts; `false`: some of it has been read already. */
+  tap(put: (source: Source) => Source): boolean {
+    if (this.iterator !== null || this.failed || this.closed) return false
+    this.source = put(this.source)
+    return true
   }
 
   /** The whole body, for one attempt. */
@@ -252,6 +271,10 @@ export class BodyBranch {
 
   get replayable(): boolean {
     return this.body.replayable
+  }
+
+  tap(put: (source: Source) => Source): boolean {
+    return this.body.tap(put)
   }
 
   read(): Readable {

@@ -4,7 +4,6 @@ import { checkOptions } from '../policies/options.ts'
 import { type CheckedRule, checkTable, type RouteRule } from '../policies/route-rule.ts'
 import { RouteTable } from '../policies/route-table.ts'
 import { type ChainBuilder, type ChainTarget, layerOf } from './chain-part.ts'
-import { describeLayer } from './describe.ts'
 import { markEdged } from './edge.ts'
 import { type CallScope, type ScopedOptions, scopeOf } from './exchange.ts'
 import { guardDispatch, withEdge } from './guard.ts'
@@ -13,7 +12,7 @@ import { hopTo } from './hop.ts'
 import { originOf } from './origin-of.ts'
 import { redactPath } from './redact.ts'
 import type { Layer } from './relay.ts'
-import { type PreparedTarget, prepareTarget, type Target } from './target.ts'
+import { describeTarget, type PreparedTarget, prepareTarget, type Target } from './target.ts'
 
 /** One route: which calls it takes, and where they go. */
 export interface Route extends RouteRule {
@@ -161,10 +160,6 @@ function sentTo(
   return scope === null ? { ...opts, origin } : hopTo(opts, scope, origin)
 }
 
-function described({ origin, layers }: PreparedTarget, given: unknown): unknown {
-  return origin ?? layers?.map(describeLayer) ?? given
-}
-
 /** Where calls go that no route takes, if there is no fallback: they are checked first, as every call is. */
 function refusing({ given }: Routing): Dispatch {
   return withEdge((opts, handler) => {
@@ -242,9 +237,9 @@ export function route(routes: readonly Route[], options: RouteOptions = {}): Rou
       options: () => ({
         routes: current.given.map(({ to, ...rule }, index) => ({
           ...rule,
-          to: described(current.targets[index] as PreparedTarget, to),
+          to: describeTarget(current.targets[index] as PreparedTarget, to),
         })),
-        ...(current.fallback === null ? null : { fallback: described(current.fallback, current.fallbackTo) }),
+        ...(current.fallback === null ? null : { fallback: describeTarget(current.fallback, current.fallbackTo) }),
       }),
     },
     (dispatch) => build([], withEdge(dispatch), null),

@@ -2,6 +2,7 @@ import { Dispatcher } from 'undici'
 import { show } from '../policies/options.ts'
 import { chainPartOf } from './chain-part.ts'
 import { checkMistakes } from './check-chain.ts'
+import { describeLayer } from './describe.ts'
 import { flattenLayers, foldLayers, type Layers } from './fold-layers.ts'
 import { withEdge } from './guard.ts'
 import type { Layer } from './relay.ts'
@@ -54,4 +55,9 @@ export function prepareTarget(name: string, target: Target): PreparedTarget {
   }
   const origin = checkOrigin(name, target, 'a layer, a list of layers, a Dispatcher or an http(s) origin')
   return { origin, layers: [], over: withEdge }
+}
+
+/** A target as a description of its layer shows it; `given` is what it was made of. */
+export function describeTarget({ origin, layers }: PreparedTarget, given: unknown): unknown {
+  return origin ?? layers?.map(describeLayer) ?? given
 }

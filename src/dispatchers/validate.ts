@@ -65,6 +65,11 @@ function nameClass(name: unknown): NameClass | undefined {
   return found
 }
 
+/** Whether a text can be the name of a header: a token (RFC 9110 §5.6.2). */
+export function isToken(name: unknown): name is string {
+  return nameClass(name) !== undefined
+}
+
 // Messages end up in logs and spans.
 function showPath(path: string): string {
   return show(redactPath(path))

@@ -4,6 +4,7 @@ import {
   attemptTimeout,
   bodyTimeout,
   bulkhead,
+  canary,
   circuitBreaker,
   classify,
   contextHeaders,
@@ -14,6 +15,7 @@ import {
   type Layer,
   type Logger,
   logging,
+  mirror,
   rateLimit,
   retry,
   retryBudget,
@@ -22,6 +24,7 @@ import {
   standardHedging,
   tracing,
 } from 'roundtripper'
+import { Dispatcher } from 'undici'
 import type { Books } from './books.ts'
 
 /** One row: makes the layer anew, and enters what it holds into the books. */
@@ -90,6 +93,32 @@ function calmBreaker(books: Books): Layer {
 
 const passing: Layer = (dispatch) => (opts, handler) => dispatch(opts, handler)
 
+// Both variants go where the call says: what happens must not hang on the choice.
+function countedCanary(books: Books): Layer {
+  const layer = canary({
+    variants: { stable: { weight: 1 }, canary: { weight: 1, to: [classify(() => undefined)] } },
+    by: ({ path }) => path,
+  })
+  books.check(() => {
+    const busy = Object.values(layer.state()).flatMap((view) => Object.values(view))
+    return busy.every(({ inUse }) => inUse === 0) ? null : `canary: ${JSON.stringify(layer.state())}`
+  })
+  return layer
+}
+
+/** Takes whatever it is sent, and fails a turn later. */
+class Failing extends Dispatcher {
+  override dispatch(_opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    setImmediate(() => handler.onResponseError?.(null as never, new Error('the copy failed')))
+    return true
+  }
+}
+
+// Past what is below: what a copy holds there is not the call's, and may come back later.
+function silentMirror(): Layer {
+  return mirror({ to: new Failing(), methods: ['GET', 'HEAD', 'OPTIONS', 'PUT', 'POST', 'DELETE', 'PATCH'] })
+}
+
 export const layerKinds: readonly LayerKind[] = [
   { name: 'tracing', make: (books) => [tracing({ tracerProvider: books.tracerProvider() })] },
   { name: 'logging', make: () => [logging({ logger: allLevels })] },
@@ -121,6 +150,8 @@ export const layerKinds: readonly LayerKind[] = [
   { name: 'bulkhead (shadow)', make: () => [bulkhead({ limit: 1, queue: 0, shadow: true })] },
   { name: 'adaptiveLimit', make: (books) => [countedLimit(books)] },
   { name: 'rateLimit', make: (books) => [countedRateLimit(books)] },
+  { name: 'canary', make: (books) => [countedCanary(books)] },
+  { name: 'mirror', make: () => [silentMirror()] },
   { name: 'guard', make: (books) => [guard(books.admits())] },
   { name: 'guard (promise)', make: (books) => [guard(books.waits())] },
   {

@@ -4,6 +4,7 @@ import {
   attemptTimeout,
   bodyTimeout,
   bulkhead,
+  canary,
   circuitBreaker,
   compose,
   contextHeaders,
@@ -151,6 +152,16 @@ describe('doubts', () => {
     expect(await warningsOf(() => compose(agent, retry(), adaptiveLimit(), bulkhead()))).toEqual([
       expect.stringMatching(
         /^compose: adaptiveLimit\(\) \(layer 2\) stands outside bulkhead\(\) \(layer 3\): .*Put adaptiveLimit\(\) below bulkhead\(\)\.$/,
+      ),
+    ])
+  })
+
+  it('a breaker outside the canary', async () => {
+    const split = () => canary({ variants: { stable: { weight: 1 } } })
+    expect(await warningsOf(() => compose(agent, split(), circuitBreaker(), attemptTimeout()))).toEqual([])
+    expect(await warningsOf(() => compose(agent, circuitBreaker(), split(), attemptTimeout()))).toEqual([
+      expect.stringMatching(
+        /^compose: on the way to variants\.stable: circuitBreaker\(\) \(layer 1\) stands outside canary\(\) \(layer 2\): .*Put circuitBreaker\(\) below canary\(\)\.$/,
       ),
     ])
   })

@@ -17,6 +17,7 @@ export const layerNames = [
   'hedge',
   'retry',
   'undici retry',
+  'canary',
   'circuitBreaker',
   'bulkhead',
   'adaptiveLimit',
@@ -24,6 +25,7 @@ export const layerNames = [
   'route',
   'attemptTimeout',
   'bodyTimeout',
+  'mirror',
   'undici dns',
 ] as const
 export type LayerName = (typeof layerNames)[number]
@@ -92,6 +94,7 @@ const shares: Readonly<Record<LayerName, number>> = {
   hedge: 0.15,
   retry: 0.65,
   'undici retry': 0.07,
+  canary: 0.15,
   circuitBreaker: 0.35,
   bulkhead: 0.5,
   adaptiveLimit: 0.2,
@@ -99,6 +102,7 @@ const shares: Readonly<Record<LayerName, number>> = {
   route: 0.15,
   attemptTimeout: 0.6,
   bodyTimeout: 0.55,
+  mirror: 0.2,
   'undici dns': 0.06,
 }
 

@@ -7,8 +7,10 @@ import {
   type BulkheadLayer,
   bodyTimeout,
   bulkhead,
+  type CanaryLayer,
   type CircuitBreakerLayer,
   type CircuitBreakerOptions,
+  canary,
   circuitBreaker,
   classify,
   contextHeaders,
@@ -18,6 +20,8 @@ import {
   hedge,
   type Layer,
   logging,
+  type MirrorLayer,
+  mirror,
   type RateLimitLayer,
   type RetryOptions,
   type RouteLayer,
@@ -33,6 +37,7 @@ import { type PerOriginPolicy, perOrigin } from '../../src/policies/per-origin.t
 import { replayLimit } from './bodies.ts'
 import { type ChainSpec, holds, type LayerName } from './chain-spec.ts'
 import { type EventsOf, Probe, PromisePolicy, SyncPolicy } from './probe.ts'
+import { Shadow } from './shadow.ts'
 import { CountedRecords, CountedSpans } from './telemetry.ts'
 
 /** Who is told what happens at each place of the chain that has a probe. */
@@ -84,6 +89,8 @@ export class Instruments {
   readonly bulkheads: BulkheadLayer[] = []
   readonly limits: AdaptiveLimitLayer[] = []
   readonly rateLimits: RateLimitLayer[] = []
+  readonly canaries: CanaryLayer[] = []
+  readonly mirrors: MirrorLayer[] = []
   readonly breakers: PerOriginPolicy<CircuitBreaker>[] = []
   readonly #circuits: CircuitBreakerLayer[] = []
   /** The outermost first. */
@@ -180,6 +187,20 @@ export class Instruments {
         this.rateLimits.push(layer)
         return layer
       }
+      case 'canary': {
+        // Both go where the call says: what it comes to must not hang on the choice.
+        const variants = { stable: { weight: 3 }, canary: { weight: 1, to: [] } }
+        const layer = canary({ variants, random, header: 'x-canary' })
+        this.canaries.push(layer)
+        return layer
+      }
+      case 'mirror': {
+        const methods = ['GET', 'HEAD', 'PUT', 'DELETE', 'POST']
+        const bounds = { concurrency: 4, queue: 8, timeout: 20, bodyLimit: replayLimit }
+        const layer = mirror({ to: new Shadow(random), share: 0.8, methods, ...bounds, random })
+        this.mirrors.push(layer)
+        return layer
+      }
       case 'circuitBreaker':
         return this.#circuitBreaker()
       case 'route': {
@@ -214,6 +235,10 @@ export class Instruments {
         routes: [{ methods: [pick(['GET', 'PUT'])], to: [pick([apart, guard({ acquire: () => null })])] }],
       })
     }
+    for (const layer of this.canaries) {
+      layer.update({ variants: { stable: { weight: 1 }, canary: { weight: pick([0, 1, 5]) } } })
+    }
+    for (const layer of this.mirrors) layer.update({ share: pick([0, 0.5, 1]), concurrency: pick([1, 8]) })
     for (const layer of this.#circuits) {
       layer.update({ probes: pick([1, 2]), shadow: pick([false, true]) })
       layer.force(pick([null, null, null, null, 'open', 'closed', 'closed', 'disabled']))
@@ -262,6 +287,15 @@ export class Instruments {
       for (const [origin, { queued }] of Object.entries(layer.state())) {
         // In shadow a place in the queue is nobody's.
         if (queued > 0 && !this.#spec.rate.shadow) left.push(`rate limit of ${origin}: ${queued} queued`)
+      }
+    }
+    for (const layer of this.canaries) {
+      const inUse = Object.values(layer.state()).flatMap((view) => Object.values(view).map((variant) => variant.inUse))
+      if (inUse.some((count) => count !== 0)) left.push(`canary: ${inUse} in use`)
+    }
+    for (const layer of this.mirrors) {
+      for (const [origin, { inUse }] of Object.entries(layer.state())) {
+        if (inUse !== 0) left.push(`mirror of ${origin}: ${inUse} copies`)
       }
     }
     for (const { origins } of this.breakers) {

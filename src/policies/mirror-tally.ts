@@ -1,0 +1,37 @@
+import type { OutcomeKind } from './outcome.ts'
+
+/** What a server, or the way to it, can cause; the other kinds are the caller's, or the kit's own. */
+const told: ReadonlySet<OutcomeKind> = new Set<OutcomeKind>([
+  'success',
+  'clientError',
+  'throttled',
+  'serverError',
+  'networkError',
+  'timeout',
+])
+
+/** Whether two outcomes are of one kind; `undefined` where either says nothing about the server it was to come from. */
+export function areAlike(original: OutcomeKind, copy: OutcomeKind): boolean | undefined {
+  if (!told.has(original) || !told.has(copy)) return undefined
+  return original === copy
+}
+
+/** What the copies of the calls to one origin have come to. */
+export class MirrorTally {
+  mirrored = 0
+  dropped = 0
+  failed = 0
+  same = 0
+  different = 0
+  /** Copies that wait or are under way, and those of a body that is still being read. */
+  inUse = 0
+
+  get idle(): boolean {
+    return this.inUse === 0
+  }
+
+  compare(alike: boolean | undefined): void {
+    if (alike === true) this.same++
+    else if (alike === false) this.different++
+  }
+}
