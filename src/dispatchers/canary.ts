@@ -6,6 +6,7 @@ import type { Permit } from '../policies/policy.ts'
 import type { RetryRequest } from '../policies/retry.ts'
 import { checkWeights, TrafficSplit, type Weighted } from '../policies/traffic-split.ts'
 import type { CallKeeper, Stage } from './call-plan.ts'
+import { withoutCarried } from './carried.ts'
 import { type ChainBuilder, type ChainTarget, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
 import { decide, decisionOf } from './decisions.ts'
@@ -218,7 +219,10 @@ class Canary {
 
 /** On to another origin, in a scope of its own. */
 function elsewhere(inner: Dispatcher['dispatch'], origin: string): Dispatcher['dispatch'] {
-  return markEdged((opts, handler) => inner(hopTo(opts, scopeOf(opts) as CallScope, origin), handler))
+  return markEdged((opts, handler) => {
+    const scope = scopeOf(opts) as CallScope
+    return inner(hopTo(withoutCarried(opts, origin), scope, origin), handler)
+  })
 }
 
 /** One place of a canary() in a chain: for each variant, the stages above and its target as one. */

@@ -9,6 +9,7 @@ import { areAlike, type MirrorTally } from '../policies/mirror-tally.ts'
 import type { Outcome, OutcomeKind } from '../policies/outcome.ts'
 import type { Permit } from '../policies/policy.ts'
 import { bytesOf, isOneShot, type Source } from './body-source.ts'
+import { withoutCarried } from './carried.ts'
 import { decide, decisionOf } from './decisions.ts'
 import { type CallScope, Exchange, kScope, type ScopedOptions, withScope } from './exchange.ts'
 import type { GuardedCall } from './guarded-call.ts'
@@ -73,14 +74,15 @@ function headersOfCopy(
 }
 
 /** The request of a copy, without its body: the caller may use its own objects again while the copy waits. */
-function optionsOfCopy(opts: ScopedOptions, plan: MirrorPlan): ScopedOptions {
+function optionsOfCopy(original: ScopedOptions, plan: MirrorPlan): ScopedOptions {
+  const { origin } = plan.target
+  const opts = origin === null ? original : withoutCarried(original, origin)
   const { resilience, ...request } = opts as ScopedOptions & { trailers?: unknown; servername?: unknown }
   delete request[kScope]
   request.body = null
   request.headers = headersOfCopy(opts, plan)
   // A function may tell of the body that it was made for.
   if (typeof request.trailers === 'function') delete request.trailers
-  const { origin } = plan.target
   if (origin !== null) {
     request.origin = origin
     delete request.servername
