@@ -1,0 +1,72 @@
+import {
+  attemptTimeout,
+  type BalanceLayer,
+  balance,
+  bulkhead,
+  type CanaryLayer,
+  type ChainDispatcher,
+  canary,
+  circuitBreaker,
+  compose,
+  contextHeaders,
+  createAgent,
+  deadline,
+  retry,
+  route,
+  tracing,
+} from 'roundtripper'
+import type { Services } from './services.ts'
+
+/** What the gateway calls with, and the parts of it that tell how things stand. */
+export interface GatewayChain {
+  readonly chain: ChainDispatcher
+  readonly orders: BalanceLayer
+  readonly users: BalanceLayer
+  readonly catalog: CanaryLayer
+}
+
+/** Names in the place of hosts: `/orders` to three that are alike, `/users` three to one, `/catalog` with a canary. */
+export function gatewayChain({ ca, orders, users, catalog }: Services, random = Math.random): GatewayChain {
+  // #region groups
+  const ordersGroup = balance({
+    name: 'orders',
+    hosts: orders.map(({ origin }) => origin),
+    ejection: { consecutiveFailures: 5, ejectionTime: 1_000 }, // short, so that the demo shows how it comes back
+    random,
+  })
+  const usersGroup = balance({
+    name: 'users',
+    hosts: [
+      { origin: users[0].origin, weight: 3 },
+      { origin: users[1].origin, weight: 1 },
+    ],
+    algorithm: 'roundRobin',
+    random,
+  })
+  const versions = canary({
+    variants: {
+      stable: { weight: 90, to: catalog[0].origin },
+      next: { weight: 10, to: catalog[1].origin },
+    },
+    header: 'x-canary', // `x-canary: next` asks for it
+    random,
+  })
+
+  const chain = compose(
+    createAgent({ connect: { ca } }),
+    tracing(),
+    contextHeaders({ origins: ['http://gateway'] }), // the request's id, its trace, the time it has left
+    deadline(2_000),
+    retry(), // on another host of the group
+    route([
+      { path: '/orders/*', to: ordersGroup },
+      { path: '/users/*', to: usersGroup },
+      { path: '/catalog/*', to: versions },
+    ]),
+    circuitBreaker(), // from here on each host has a state of its own
+    bulkhead({ limit: 64 }),
+    attemptTimeout(1_000),
+  )
+  // #endregion
+  return { chain, orders: ordersGroup, users: usersGroup, catalog: versions }
+}

@@ -1,0 +1,56 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
+import { type ChainDispatcher, isShed, withContext } from 'roundtripper'
+import { type Dispatcher, request } from 'undici'
+
+// What belongs to one connection stays on it (RFC 9110 §7.6.1).
+const perConnection = new Set([
+  'connection',
+  'host',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+])
+
+function withoutConnection(headers: NodeJS.Dict<string | string[]>): Record<string, string | string[] | undefined> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !perConnection.has(name)))
+}
+
+/** The status that tells a caller what went wrong behind the gateway. */
+export function statusOf(error: unknown): number {
+  const { code } = (error ?? {}) as { code?: unknown }
+  if (code === 'ERR_NO_ROUTE') return 404
+  if (code === 'ERR_DEADLINE_EXCEEDED' || code === 'ERR_ATTEMPT_TIMEOUT') return 504
+  return isShed(error) ? 503 : 502
+}
+
+async function passOn(chain: ChainDispatcher, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { method = 'GET', url = '/', headers } = incoming
+  const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
+  const gone = new AbortController()
+  response.on('close', () => gone.abort())
+  try {
+    const answer = await request(`http://gateway${url}`, {
+      dispatcher: chain,
+      method: method as Dispatcher.HttpMethod,
+      headers: withoutConnection(headers),
+      body: hasBody ? incoming : null,
+      signal: gone.signal,
+    })
+    response.writeHead(answer.statusCode, withoutConnection(answer.headers))
+    await pipeline(answer.body, response)
+  } catch (error) {
+    if (response.headersSent) response.destroy()
+    else
+      response
+        .writeHead(statusOf(error), { 'content-type': 'application/json' })
+        .end(JSON.stringify({ error: String(error) }))
+  }
+}
+
+/** An HTTP/1.1 server that hands each request on through a chain. */
+export function gatewayServer(chain: ChainDispatcher): Server {
+  return createServer(withContext((incoming, response) => void passOn(chain, incoming, response)))
+}
