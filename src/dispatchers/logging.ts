@@ -186,8 +186,8 @@ class Logging implements Stage, Permit, AttemptObserver {
   settle(outcome: Outcome, scope: CallScope): void {
     const { exchange } = scope
     const level = levelOf(outcome)
-    if (scope !== exchange) {
-      // Inside a retry what is seen is an attempt.
+    if (scope.number !== 0) {
+      // Inside a retry what is seen is an attempt. A hop of the call is the call.
       if (this.#writes(level)) this.#write(level, scope, outcome, { attempt: scope.number })
       return
     }
