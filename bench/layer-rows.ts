@@ -1,6 +1,8 @@
 import {
   adaptiveLimit,
   attemptTimeout,
+  type BalanceAlgorithm,
+  balance,
   bodyTimeout,
   bulkhead,
   canary,
@@ -67,10 +69,24 @@ const carrying = () => contextHeaders({ origins: ['https://api.example.com'] })
 const carriedBy = [retry, bulkhead, attemptTimeout] as const
 const sixHeaders = 'it writes six headers'
 
+const hundredHosts = Array.from({ length: 100 }, (_, at) => `https://host-${at}.example.com`)
+
+function balanced(algorithm: BalanceAlgorithm): LayerRow {
+  const key = algorithm === 'consistentHash' ? { key: ({ path }: { path: string }) => path } : null
+  return onGround(
+    () => balance({ hosts: hundredHosts, algorithm, ...key }),
+    'a call to its host is a hop, with a scope and an edge of its own',
+  )
+}
+
 export const layerRows = {
   // It would learn from a stub that there is no server behind it.
   adaptiveLimit: onGround(() => adaptiveLimit({ initialLimit: 1000, minLimit: 1000 })),
   attemptTimeout: onGround(attemptTimeout),
+  'balance, 100 hosts, peakEwma': balanced('peakEwma'),
+  'balance, 100 hosts, leastLoaded': balanced('leastLoaded'),
+  'balance, 100 hosts, roundRobin': balanced('roundRobin'),
+  'balance, 100 hosts, consistentHash': balanced('consistentHash'),
   bodyTimeout: onGround(bodyTimeout, 'it reads the clock for each piece of a body'),
   bulkhead: onGround(bulkhead),
   'canary, by chance': onGround(() => canary({ variants: twoVariants })),

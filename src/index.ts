@@ -16,7 +16,15 @@ export {
 } from './dispatchers/adaptive-limit.ts'
 export { type AgentOptions, agentDefaults, createAgent, type OriginStats, PoolAgent } from './dispatchers/agent.ts'
 export { attemptTimeout, defaultAttemptTimeout } from './dispatchers/attempt-timeout.ts'
-export { type BalanceLayer, type BalanceOptions, balance, type HostView } from './dispatchers/balance.ts'
+export {
+  type BalanceAlgorithm,
+  type BalanceLayer,
+  type BalanceOptions,
+  balance,
+  balanceDefaults,
+  type HostView,
+  type SlowStartOptions,
+} from './dispatchers/balance.ts'
 export { bodyTimeout, defaultBodyTimeout } from './dispatchers/body-timeout.ts'
 export {
   type BulkheadLayer,

@@ -1,5 +1,7 @@
 import type { Dispatcher } from 'undici'
+import { pickerOptions } from '../policies/balance-algorithm.ts'
 import {
+  type BalanceAlgorithm,
   type BalanceOptions,
   balanceDefaults,
   checkBalance,
@@ -8,6 +10,7 @@ import {
 } from '../policies/balance-options.ts'
 import { type HealthSettings, healthDefaults } from '../policies/health-options.ts'
 import { type GroupSettings, HostGroup } from '../policies/host-group.ts'
+import type { SlowStartOptions } from '../policies/slow-start.ts'
 import { assertHandler } from './assert-handler.ts'
 import { BalancedCall, type BalancePlan } from './balanced-call.ts'
 import { CallPlan, type Stage } from './call-plan.ts'
@@ -23,7 +26,8 @@ import { HealthChecks } from './health-checks.ts'
 import { onHop, scopeOn } from './hop.ts'
 import { unreadBodyTimeout } from './unread-body.ts'
 
-export type { BalanceOptions, HostView }
+export type { BalanceAlgorithm, BalanceOptions, HostView, SlowStartOptions }
+export { balanceDefaults }
 
 /** The layer that {@link balance} makes: `state()` tells of each host, by its origin. */
 export type BalanceLayer = ControlledLayer<BalanceOptions, HostView>
@@ -74,11 +78,12 @@ function balancedDispatch(plan: CallPlan, balancing: BalancePlan): Dispatcher['d
 export function balance(options: BalanceOptions): BalanceLayer {
   let current = options
   const checked = checkBalance(options)
+  let { picker } = checked
   const group = new HostGroup(checked)
   const checksOf = (health: HealthSettings | null, { random }: GroupSettings) =>
     health === null ? null : new HealthChecks(health, group, random)
   const checks = checksOf(checked.health, checked)
-  const balancing: BalancePlan = { name: checked.name, key: null, group, lookup: null, checks }
+  const balancing: BalancePlan = { name: checked.name, key: checked.key, group, lookup: null, checks }
   group.onHosts = () => balancing.checks?.follow()
   followHosts(balancing, checked)
   const build: ChainBuilder = (stages, inner, keeper) =>
@@ -90,13 +95,16 @@ export function balance(options: BalanceOptions): BalanceLayer {
   const update = (changes: Partial<BalanceOptions>) => {
     const next = { ...current, ...changes }
     const checked = checkBalance(next)
+    const keepsPicker = pickerOptions.every((option) => next[option] === current[option])
+    if (!keepsPicker) picker = checked.picker
     current = next
     balancing.name = checked.name
+    balancing.key = checked.key
     if ('health' in changes) {
       balancing.checks?.stop()
       balancing.checks = checksOf(checked.health, checked)
     }
-    group.update(checked, performance.now())
+    group.update({ ...checked, picker }, performance.now())
     followHosts(balancing, checked)
   }
   const state = () => {

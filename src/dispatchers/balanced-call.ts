@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
+import type { BalanceOptions } from '../policies/balance-options.ts'
 import { isUnsent, NoHostError } from '../policies/errors.ts'
 import type { Host } from '../policies/host.ts'
 import type { GroupedCall, HostGroup } from '../policies/host-group.ts'
@@ -8,6 +9,7 @@ import type { HostLookup } from '../policies/host-lookup.ts'
 import { isFailure, type Outcome } from '../policies/outcome.ts'
 import type { Waiting } from '../policies/policy.ts'
 import { retryDefaults } from '../policies/retry.ts'
+import { keyOf } from './call-key.ts'
 import type { CallPlan } from './call-plan.ts'
 import { type CallScope, kScope, type ScopedOptions } from './exchange.ts'
 import { GuardedCall } from './guarded-call.ts'
@@ -20,13 +22,15 @@ import { type BodyBranch, type RecordedBody, recordBody } from './replay.ts'
 /** What all calls of one `balance()` share, and `update()` changes. */
 export interface BalancePlan {
   name: string
-  key: ((opts: ScopedOptions, origin: string) => string | undefined) | null
+  key: BalanceOptions['key']
   readonly group: HostGroup
   /** What asks the hosts how they are; `null`: nobody does. */
   checks: HealthChecks | null
   /** What looks the hosts up, where they are not given. */
   lookup: HostLookup | null
 }
+
+const keyWarning = { layer: 'balance', otherwise: 'go to hosts by chance', code: 'ROUNDTRIPPER_BALANCE_KEY' } as const
 
 /**
  * One call, or attempt, on its way to one host of a group: it is the guard of the stages above as well. Where the host's own
@@ -44,6 +48,7 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
   private body: RecordedBody | BodyBranch | null = null
   // The same, unless a layer further out that repeats has recorded it already.
   private ownBody: RecordedBody | null = null
+  private sentAt = 0
 
   constructor(
     plan: CallPlan,
@@ -57,12 +62,18 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
     this.balancing = balancing
   }
 
+  get isAgain(): boolean {
+    return this.scope.exchange.hasTriedAny
+  }
+
   hasTried(host: Host): boolean {
     return this.scope.exchange.hasTried(host)
   }
 
   get key(): string | undefined {
-    return this.balancing.key?.(this.opts, this.scope.origin)
+    const { key } = this.balancing
+    if (key === undefined) return undefined
+    return keyOf(key, this.opts, this.scope.origin, keyWarning, true) ?? undefined
   }
 
   get isRepeatable(): boolean {
@@ -102,7 +113,8 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
     scope.host = host.origin
     this.host = host
     this.isJudged = false
-    this.epoch = group.began(host, scope.exchange.now())
+    this.sentAt = scope.exchange.now()
+    this.epoch = group.began(host, this.sentAt)
     if (host.standing === 'probing' && this.epoch !== 0) scope.note('balance.probe', true)
     if (group.isPanicking) scope.note('balance.panic', true)
     const sent = hopTo(this.opts, scope, host.origin)
@@ -120,11 +132,12 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
     }
   }
 
-  private judge(outcome: Outcome): void {
+  private judge(outcome: Outcome, at = 0): void {
     const { host } = this
     if (host === null || this.isJudged) return
     this.isJudged = true
-    this.balancing.group.answered(host, outcome, this.epoch, this.scope.exchange.now())
+    const now = at === 0 ? this.scope.exchange.now() : at
+    this.balancing.group.answered(host, outcome, this.epoch, now, now - this.sentAt)
   }
 
   private leave(): void {
@@ -150,7 +163,8 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
   }
 
   protected override tellHead(outcome: Outcome): void {
-    this.judge(outcome)
+    // The edge has just read the clock.
+    this.judge(outcome, this.scope.headAt)
     super.tellHead(outcome)
   }
 

@@ -164,6 +164,28 @@ function contextInsideQueue(parts: Parts): string | null {
   )
 }
 
+function balanceOutsideAttempts(parts: Parts): string | null {
+  const balance = positions(parts, 'balance').at(-1)
+  if (balance === undefined) return null
+  const at = parts.findIndex((part, place) => place > balance && (part?.name === 'retry' || part?.name === 'hedge'))
+  if (at < 0) return null
+  const name = `${parts[at]?.name}()`
+  return (
+    `balance() (layer ${balance + 1}) stands outside ${name} (layer ${at + 1}): all attempts of a call go to the host that the ` +
+    `first one failed on. Put balance() below ${name}.`
+  )
+}
+
+function breakerOutsideBalance(parts: Parts): string | null {
+  const [breaker] = positions(parts, 'circuitBreaker')
+  const balance = positions(parts, 'balance').at(-1)
+  if (breaker === undefined || balance === undefined || breaker > balance) return null
+  return (
+    `circuitBreaker() (layer ${breaker + 1}) stands outside balance() (layer ${balance + 1}): one bad host opens the circuit of ` +
+    'all. Put circuitBreaker() below balance().'
+  )
+}
+
 function fallbackInside(parts: Parts): string | null {
   const [fallback] = positions(parts, 'fallback')
   if (fallback === undefined) return null
@@ -201,6 +223,8 @@ const doubts = [
   adaptiveLimitOutsideBulkhead,
   rateLimitInsideBulkhead,
   contextInsideQueue,
+  balanceOutsideAttempts,
+  breakerOutsideBalance,
 ]
 
 /** @throws TypeError that names every mistake, and for each what to change. */

@@ -303,6 +303,10 @@ export class Exchange extends CallScope implements ExchangeScope {
     }
   }
 
+  get hasTriedAny(): boolean {
+    return this.firstHost !== null
+  }
+
   hasTried(host: object): boolean {
     return host === this.firstHost || (this.otherHosts?.includes(host) ?? false)
   }

@@ -1,22 +1,20 @@
-import { show } from '../policies/options.ts'
 import { PerOrigin } from '../policies/per-origin.ts'
 import { RateLimiter } from '../policies/rate-limit.ts'
 import {
   changedRateLimit,
   checkRateLimit,
   type RateLimitOptions,
-  type RateLimitSettings,
   type RateLimitUpdate,
   rateLimitDefaults,
 } from '../policies/rate-limit-options.ts'
 import { StoreLink } from '../policies/rate-limit-store.ts'
 import { SharedRateLimiter } from '../policies/shared-rate-limit.ts'
+import { keyOf } from './call-key.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
 import { effectiveOptions } from './describe.ts'
 import type { CallScope } from './exchange.ts'
 import { stageLayer } from './guard.ts'
 import type { GuardedCall } from './guarded-call.ts'
-import { requestOf } from './request-of.ts'
 
 /** How the limit of one origin, or of one key, stands. */
 export interface RateLimitView {
@@ -38,33 +36,11 @@ export interface RateLimitView {
 /** The layer that {@link rateLimit} makes; its state is by origin, or by key where there is a key function. */
 export type RateLimitLayer = ControlledLayer<RateLimitUpdate, RateLimitView>
 
-function keyOf(key: NonNullable<RateLimitSettings['key']>, scope: CallScope, call: GuardedCall): string {
-  try {
-    const found: unknown = key(requestOf(call.opts, scope.origin))
-    if (typeof found === 'string') return found
-    // One that fails later has nobody else to tell.
-    if (found instanceof Promise) found.catch(() => undefined)
-    throw new TypeError(`it gave no string but ${show(found)}`)
-  } catch (error) {
-    warnOnce(key, error)
-    return scope.origin
-  }
-}
-
-// A function that throws would otherwise warn with every call.
-const warned = new WeakSet<object>()
-
-function warnOnce(key: object, error: unknown): void {
-  if (warned.has(key)) return
-  warned.add(key)
-  process.emitWarning(
-    `The key function given to rateLimit() failed, and its calls count under their origins: ${error instanceof Error ? error : show(error)}`,
-    {
-      type: 'RoundtripperWarning',
-      code: 'ROUNDTRIPPER_RATE_LIMIT_KEY',
-    },
-  )
-}
+const keyWarning = {
+  layer: 'rateLimit',
+  otherwise: 'count under their origins',
+  code: 'ROUNDTRIPPER_RATE_LIMIT_KEY',
+} as const
 
 function viewOf(limiter: RateLimiter, now: number): RateLimitView {
   const { queued, admitted, refused, shadowRefused } = limiter
@@ -91,7 +67,8 @@ export function rateLimit(options: RateLimitOptions): RateLimitLayer {
     link === null ? new RateLimiter(settings, name) : new SharedRateLimiter(settings, name, link)
   const limiters = new PerOrigin<RateLimiter>(make, { maxOrigins: maxKeys })
   const acquire = (scope: CallScope, call: GuardedCall) => {
-    const limiter = limiters.get(key === null ? scope.origin : keyOf(key, scope, call))
+    const { origin } = scope
+    const limiter = limiters.get(key === null ? origin : (keyOf(key, call.opts, origin, keyWarning) ?? origin))
     return limiter.acquire(scope, scope.now())
   }
   const fuses = key === null && store === null

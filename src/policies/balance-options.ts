@@ -1,3 +1,4 @@
+import { type BalanceAlgorithm, checkPicker } from './balance-algorithm.ts'
 import { checkEjection, type EjectionOptions, ejectionDefaults } from './ejection-options.ts'
 import { checkHealth, type HealthOptions, type HealthSettings } from './health-options.ts'
 import {
@@ -11,13 +12,12 @@ import {
 } from './host.ts'
 import type { GroupSettings } from './host-group.ts'
 import { type HostFunction, type HostList, type HostSource, isLookedUp, nameOfSource } from './host-source.ts'
-import { checkDuration, checkFunction, checkNumber, checkOptions, show } from './options.ts'
+import { checkDuration, checkFunction, checkNumber, checkOptions, withoutUndefined } from './options.ts'
 import { OutlierEjection } from './outlier-ejection.ts'
-import type { Picker } from './picker.ts'
-import { RoundRobin } from './round-robin.ts'
+import type { RetryRequest } from './retry.ts'
+import { checkSlowStart, type SlowStartOptions } from './slow-start.ts'
 
-/** How a host is chosen for each call. */
-export type BalanceAlgorithm = 'roundRobin'
+export type { BalanceAlgorithm }
 
 /** A group of hosts: options of `balance()`. */
 export interface BalanceOptions {
@@ -35,9 +35,25 @@ export interface BalanceOptions {
   readonly refresh?: number
   /**
    * How a host is chosen for each call.
-   * @default 'roundRobin'
+   * @default 'peakEwma'
    */
   readonly algorithm?: BalanceAlgorithm
+  /**
+   * For `consistentHash`, which needs it: what calls that belong on the same host have in common, such as a user's id. A call
+   * for which it gives `undefined`, or throws, goes to a host by chance.
+   */
+  readonly key?: (request: RetryRequest) => string | undefined
+  /**
+   * For `consistentHash`: up to how many times its share of the calls under way a host may have; above 1. The nearer to 1, the more
+   * even, and the more calls go to another host than that of their key.
+   * @default 1.25
+   */
+  readonly loadFactor?: number
+  /**
+   * For `peakEwma`: milliseconds in which what is remembered of a host's latency falls to a third (1/e).
+   * @default 10_000
+   */
+  readonly decayTime?: number
   /**
    * When a host that answers badly gets no calls for a while; `false`: never.
    * @default {}
@@ -55,10 +71,11 @@ export interface BalanceOptions {
    */
   readonly panicThreshold?: number
   /**
-   * Milliseconds in which a host that is new, or comes back, grows into its full share; 0: it has it at once.
+   * How a host that is new, or comes back, grows into its full share: in so many milliseconds, or more exactly; 0: it has
+   * it at once.
    * @default 10_000
    */
-  readonly slowStart?: number
+  readonly slowStart?: number | SlowStartOptions
   /**
    * Told of every change in how a host stands; what it throws is thrown again on a stack of its own.
    * @default undefined
@@ -74,7 +91,9 @@ export interface BalanceOptions {
 /** Defaults of {@link BalanceOptions}. */
 export const balanceDefaults = {
   refresh: 30_000,
-  algorithm: 'roundRobin',
+  algorithm: 'peakEwma',
+  loadFactor: 1.25,
+  decayTime: 10_000,
   ejection: ejectionDefaults,
   health: false,
   panicThreshold: 0.5,
@@ -86,6 +105,9 @@ const optionNames = [
   'name',
   'refresh',
   'algorithm',
+  'key',
+  'loadFactor',
+  'decayTime',
   'ejection',
   'panicThreshold',
   'slowStart',
@@ -94,16 +116,13 @@ const optionNames = [
   'onHostChange',
 ]
 
-const pickers: Readonly<Record<BalanceAlgorithm, (random: () => number) => Picker>> = {
-  roundRobin: () => new RoundRobin(),
-}
-
 /** Options of `balance()`, checked. */
 export interface CheckedBalance extends GroupSettings {
   readonly name: string
   readonly hosts: readonly HostSpec[] | HostFunction | HostSource
   readonly refresh: number
   readonly health: HealthSettings | null
+  readonly key: BalanceOptions['key']
 }
 
 function nameOf(hosts: CheckedBalance['hosts']): string {
@@ -113,27 +132,22 @@ function nameOf(hosts: CheckedBalance['hosts']): string {
 /** Checks options of `balance()`. */
 export function checkBalance(options: BalanceOptions): CheckedBalance {
   checkOptions('balance', options, optionNames)
-  const { algorithm, panicThreshold, slowStart, refresh } = { ...balanceDefaults, ...options }
+  const { panicThreshold, slowStart, refresh } = { ...balanceDefaults, ...options }
   const { ejection = {}, health = false, random = Math.random, onHostChange } = options
-  const make = Object.hasOwn(pickers, algorithm) ? pickers[algorithm] : undefined
-  if (make === undefined) {
-    throw new TypeError(
-      `balance: algorithm must be one of ${Object.keys(pickers).map(show).join(', ')}, got ${show(algorithm)}`,
-    )
-  }
   const hosts = isLookedUp(options.hosts) ? options.hosts : checkHosts('balance: hosts', options.hosts)
   return {
     hosts,
     name: options.name ?? nameOf(hosts),
     refresh: checkDuration('balance: refresh', refresh),
-    picker: make(checkFunction('balance: random', random)),
+    key: options.key,
+    picker: checkPicker({ ...balanceDefaults, ...withoutUndefined(options) }),
     ejection: ejection === false ? null : new OutlierEjection(checkEjection('balance: ejection', ejection)),
     panicThreshold: checkNumber('balance: panicThreshold', panicThreshold, { min: 0, max: 1 }),
     health: health === false ? null : checkHealth('balance: health', health),
     isChecked: health !== false,
     random,
     onHostChange: onHostChange === undefined ? undefined : checkFunction('balance: onHostChange', onHostChange),
-    slowStart: slowStart === 0 ? 0 : checkDuration('balance: slowStart', slowStart),
+    slowStart: checkSlowStart('balance: slowStart', slowStart),
   }
 }
 

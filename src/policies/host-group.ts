@@ -10,6 +10,7 @@ import {
 import type { Outcome } from './outcome.ts'
 import type { EjectionRule, OutlierEjection } from './outlier-ejection.ts'
 import type { PickedCall, Picker } from './picker.ts'
+import { type SlowStartOptions, warmthAt } from './slow-start.ts'
 import { throwLater } from './throw-later.ts'
 
 /** How a group behaves. */
@@ -18,8 +19,8 @@ export interface GroupSettings {
   readonly ejection: OutlierEjection | null
   /** The share of hosts that must be able to take calls; below it all take them. */
   readonly panicThreshold: number
-  /** Milliseconds in which a new host comes to its full share; 0: at once. */
-  readonly slowStart: number
+  /** How a new host comes to its full share; `null`: at once. */
+  readonly slowStart: Required<SlowStartOptions> | null
   /** Hosts are checked: one that was ejected is probed by a call only when a check has passed. */
   readonly isChecked: boolean
   readonly random: () => number
@@ -32,8 +33,7 @@ export interface GroupedCall extends PickedCall {
   readonly isRepeatable: boolean
 }
 
-// Of its share, what a new host has at first; and in how many steps it grows.
-const coldest = 0.1
+// In how many steps it grows.
 const warmUpSteps = 20
 
 /** Milliseconds after which a probe may be a call that must not be repeated, and after which one that told nothing is replaced. */
@@ -137,13 +137,15 @@ export class HostGroup {
       const host = probing[at] as Host
       if (host.probeUntil === 0 && isDue(host, call, now) && !call.hasTried(host)) return host
     }
-    return this.settings.picker.pick(call)
+    return this.settings.picker.pick(call, now)
   }
 
   /** A call is sent to a host. Returns what {@link answered} wants: of what time of the host's it is. */
   began(host: Host, now: number): number {
     host.inFlight++
     host.calls++
+    if (host.unanswered++ === 0) host.heardAt = now
+    this.settings.picker.began?.(host)
     if (host.standing === 'in') return host.epoch
     const { ejection } = this.settings
     if (host.standing !== 'probing' || host.probeUntil !== 0 || ejection === null) return noEpoch
@@ -152,8 +154,11 @@ export class HostGroup {
     return host.epoch
   }
 
-  /** What became of a call to a host is known: its head, or that none comes. */
-  answered(host: Host, { kind }: Outcome, epoch: number, now: number): void {
+  /** What became of a call to a host is known, `took` ms after it was sent: its head, or that none comes. */
+  answered(host: Host, { kind, headMs }: Outcome, epoch: number, now: number, took = 0): void {
+    host.unanswered--
+    host.heardAt = now
+    this.settings.picker.answered?.(host, kind, headMs ?? took, now)
     const isGood = speaksFor(kind)
     if (isGood === false) host.failures++
     const { ejection } = this.settings
@@ -200,6 +205,7 @@ export class HostGroup {
   /** A call to a host has come to its end. */
   ended(host: Host): void {
     host.inFlight--
+    this.settings.picker.ended?.(host)
   }
 
   private outs(): number {
@@ -276,7 +282,7 @@ export class HostGroup {
   }
 
   private warmUp(host: Host, now: number): void {
-    if (this.settings.slowStart > 0) host.warmSince = now
+    if (this.settings.slowStart !== null) host.warmSince = now
   }
 
   // Works out what time has changed, and who may be picked now.
@@ -289,9 +295,8 @@ export class HostGroup {
     const serving: Host[] = []
     for (const host of this.hosts) {
       if (ejection !== null) changesAt = Math.min(changesAt, this.passTime(host, now, ejection))
-      const warm = slowStart === 0 ? 1 : (now - host.warmSince) / slowStart
-      host.warmth = Math.min(1, Math.max(coldest, warm))
-      if (host.warmth < 1) changesAt = Math.min(changesAt, now + slowStart / warmUpSteps)
+      host.warmth = slowStart === null ? 1 : warmthAt(now - host.warmSince, slowStart)
+      if (host.warmth < 1) changesAt = Math.min(changesAt, now + (slowStart?.duration ?? 0) / warmUpSteps)
       // Who has no weight takes no calls, whatever becomes of the others.
       if (host.spec.weight === 0) continue
       serving.push(host)

@@ -142,6 +142,12 @@ export class Host {
   warmSince = Number.NEGATIVE_INFINITY
   /** Calls that have not come to their end. */
   inFlight = 0
+  /** Milliseconds to a head, as `peakEwma` averages them, at `latencyAt`; 0: nothing is known. */
+  latency = 0
+  latencyAt = 0
+  /** Calls that no head has come for, and since when none has come for any of them. */
+  unanswered = 0
+  heardAt = 0
   calls = 0
   failures = 0
   /** Failures since the last success. */

@@ -33,8 +33,14 @@ export class Books {
   readonly #out = new Map<string, number>()
   #checks: (() => string | null)[] = []
   given = 0
+  /** Where the calls go. */
+  readonly origin: string
   /** Attempts that lose against another are cancelled, whatever the call comes to. */
   attemptsRace = false
+
+  constructor(origin = '') {
+    this.origin = origin
+  }
 
   fault(what: string): void {
     this.faults.push(what)

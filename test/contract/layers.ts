@@ -2,6 +2,7 @@
 import {
   adaptiveLimit,
   attemptTimeout,
+  balance,
   bodyTimeout,
   bulkhead,
   canary,
@@ -106,6 +107,16 @@ function countedCanary(books: Books): Layer {
   return layer
 }
 
+// One host, which is never ejected: what is asked is whether all calls to it come to their end.
+function countedBalance(books: Books): Layer {
+  const layer = balance({ hosts: [books.origin], ejection: false })
+  books.check(() => {
+    const busy = Object.values(layer.state()).some(({ inFlight }) => inFlight > 0)
+    return busy ? `balance: ${JSON.stringify(layer.state())}` : null
+  })
+  return layer
+}
+
 /** Takes whatever it is sent, and fails a turn later. */
 class Failing extends Dispatcher {
   override dispatch(_opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
@@ -144,6 +155,7 @@ export const layerKinds: readonly LayerKind[] = [
       ),
     ],
   },
+  { name: 'balance', make: (books) => [countedBalance(books)] },
   { name: 'circuitBreaker', make: (books) => [calmBreaker(books)] },
   { name: 'circuitBreaker (shadow)', make: () => [circuitBreaker({ consecutiveFailures: 1, shadow: true })] },
   { name: 'bulkhead', make: (books) => [countedBulkhead(books)] },

@@ -45,7 +45,7 @@ export async function playRow(
   assemble: Assembly,
   chosen?: readonly Scenario[],
 ): Promise<Row> {
-  const books = new Books()
+  const books = new Books(ground.server.origin)
   const dispatcher = assemble(
     ground.transport,
     kinds.flatMap((kind) => kind.make(books)),

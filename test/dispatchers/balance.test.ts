@@ -25,7 +25,7 @@ async function serveMany(count: number, protocol: Protocol): Promise<TestServer[
 }
 
 function group(servers: readonly TestServer[], options: Partial<BalanceOptions> = {}) {
-  return balance({ algorithm: 'roundRobin', hosts: servers.map(({ origin }) => origin), ...options })
+  return balance({ algorithm: 'roundRobin', random: () => 0, hosts: servers.map(({ origin }) => origin), ...options })
 }
 
 const counts = (servers: readonly TestServer[]) => servers.map(({ requests }) => requests.length)
@@ -120,4 +120,40 @@ it('hosts come and go while calls are under way', async () => {
   layer.update({ hosts: [two.origin] })
   expect((await call(chain, `${name}/`)).text).toBe('two')
   expect(Object.keys(layer.state())).toEqual([two.origin])
+})
+
+it('options of an algorithm are checked, and its memory outlasts other updates', async () => {
+  const [one, two] = (await serveMany(2, 'h1c')) as [TestServer, TestServer]
+  const hosts = [one.origin, two.origin]
+  expect(() => balance({ hosts, algorithm: 'fastest' as 'random' })).toThrow('algorithm must be one of "peakEwma", ')
+  expect(() => balance({ hosts, algorithm: 'consistentHash' })).toThrow('algorithm "consistentHash" needs a key')
+  expect(() => balance({ hosts, key: () => 'a' })).toThrow('a key is for algorithm "consistentHash" only')
+  expect(() => balance({ hosts, loadFactor: 1 })).toThrow('loadFactor must be a number from 1.01')
+  const layer = group([one, two], { slowStart: 0 })
+  const chain = chainTo(one, layer)
+  const answers: string[] = []
+  for (let at = 0; at < 4; at++) {
+    answers.push((await call(chain, `${name}/`)).text)
+    layer.update({ hosts, panicThreshold: 0.1 * at })
+  }
+  expect(answers).toEqual(['host 0', 'host 1', 'host 0', 'host 1'])
+  layer.update({ algorithm: 'consistentHash', key: ({ path }) => path })
+  const keyed = new Set<string>()
+  for (let at = 0; at < 4; at++) keyed.add((await call(chain, `${name}/ada`)).text)
+  expect(keyed.size).toBe(1)
+})
+
+it('a key that throws is warned of once, and its calls go to any host', async () => {
+  const [one] = (await serveMany(1, 'h1c')) as [TestServer]
+  const warned: Error[] = []
+  const listen = (warning: Error) => void warned.push(warning)
+  process.on('warning', listen)
+  onTestFinished(() => void process.off('warning', listen))
+  const broken = () => {
+    throw new Error('no key')
+  }
+  const chain = chainTo(one, balance({ hosts: [one.origin], algorithm: 'consistentHash', key: broken }))
+  for (let at = 0; at < 2; at++) expect((await call(chain, `${name}/`)).text).toBe('host 0')
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(warned.filter((one) => (one as { code?: string }).code === 'ROUNDTRIPPER_BALANCE_KEY')).toHaveLength(1)
 })

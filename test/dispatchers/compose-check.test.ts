@@ -2,6 +2,7 @@
 import {
   adaptiveLimit,
   attemptTimeout,
+  balance,
   bodyTimeout,
   bulkhead,
   canary,
@@ -163,6 +164,21 @@ describe('doubts', () => {
       expect.stringMatching(
         /^compose: on the way to variants\.stable: circuitBreaker\(\) \(layer 1\) stands outside canary\(\) \(layer 2\): .*Put circuitBreaker\(\) below canary\(\)\.$/,
       ),
+    ])
+  })
+
+  it('a group of hosts outside of what sends again, and a breaker outside of the group', async () => {
+    const group = () => balance({ hosts: ['http://10.0.0.7'] })
+    const breaker = () => [circuitBreaker(), attemptTimeout()]
+    expect(await warningsOf(() => compose(agent, retry(), group(), breaker()))).toEqual([])
+    expect(await warningsOf(() => compose(agent, group(), retry()))).toEqual([
+      expect.stringMatching(
+        /^compose: balance\(\) \(layer 1\) stands outside retry\(\) \(layer 2\): .*Put balance\(\) below retry\(\)\.$/,
+      ),
+    ])
+    warnings.length = 0
+    expect(await warningsOf(() => compose(agent, retry(), breaker(), group()))).toEqual([
+      expect.stringMatching(/^compose: circuitBreaker\(\) \(layer 2\) stands outside balance\(\) \(layer 4\): /),
     ])
   })
 

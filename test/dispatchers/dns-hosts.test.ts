@@ -222,7 +222,10 @@ describe.each([
     })
     const origin = `${secure ? 'https' : 'http'}://${name}:${port}`
     const agent = createAgent({ allowH2, ...(ca === undefined ? null : { connect: { ca } }) })
-    const chain = compose(agent, balance({ hosts: sourceOf(dns, {}, origin) }))
+    const chain = compose(
+      agent,
+      balance({ algorithm: 'roundRobin', random: () => 0, hosts: sourceOf(dns, {}, origin) }),
+    )
     onTestFinished(() => chain.destroy())
     const answers: Seen[] = []
     for (let at = 0; at < 6; at++) answers.push(await seen(chain, 'http://users/a'))

@@ -21,7 +21,7 @@ function serveMany(count: number, protocol: Protocol): Promise<TestServer[]> {
 }
 
 function group(hosts: BalanceOptions['hosts'], options: Partial<BalanceOptions> = {}) {
-  return balance({ algorithm: 'roundRobin', slowStart: 0, name: 'users', hosts, ...options })
+  return balance({ algorithm: 'roundRobin', random: () => 0, slowStart: 0, name: 'users', hosts, ...options })
 }
 
 /** Look-ups whose answers the test gives. */

@@ -4,7 +4,7 @@ import { type GroupedCall, HostGroup } from '../../src/policies/host-group.ts'
 import type { Outcome, OutcomeKind } from '../../src/policies/outcome.ts'
 
 /** A call that says nothing of itself. */
-export const plain: GroupedCall = { isRepeatable: true, key: undefined, hasTried: () => false }
+export const plain: GroupedCall = { isAgain: false, isRepeatable: true, key: undefined, hasTried: () => false }
 /** One that must not be sent twice. */
 export const unsafe: GroupedCall = { ...plain, isRepeatable: false }
 
