@@ -1,4 +1,4 @@
-import type { RateAlgorithm } from '../../src/index.ts'
+import type { BalanceAlgorithm, RateAlgorithm } from '../../src/index.ts'
 import type { SeededRandom } from '../../src/testing/index.ts'
 
 /** Layers the run puts together, in the order of the standard chain. */
@@ -18,6 +18,7 @@ export const layerNames = [
   'retry',
   'undici retry',
   'canary',
+  'balance',
   'circuitBreaker',
   'bulkhead',
   'adaptiveLimit',
@@ -71,6 +72,8 @@ export interface ChainSpec {
   /** Calls, where the breaker looks at the last so many and not at a time. */
   readonly windowCalls: number | undefined
   readonly breakerInShadow: boolean
+  /** How a group of hosts, which are all servers of the run, is balanced. */
+  readonly algorithm: BalanceAlgorithm
   /** Whether the agent offers HTTP/2. */
   readonly allowH2: boolean
   /** The share of calls that go to a server of HTTP/2. */
@@ -95,6 +98,7 @@ const shares: Readonly<Record<LayerName, number>> = {
   retry: 0.65,
   'undici retry': 0.07,
   canary: 0.15,
+  balance: 0.12,
   circuitBreaker: 0.35,
   bulkhead: 0.5,
   adaptiveLimit: 0.2,
@@ -180,6 +184,7 @@ export function drawChain(random: SeededRandom): ChainSpec {
     probes: random.integer(1, 2),
     windowCalls: random.chance(0.3) ? random.integer(10, 20) : undefined,
     breakerInShadow: random.chance(0.2),
+    algorithm: random.pick(['peakEwma', 'leastLoaded', 'roundRobin', 'random', 'consistentHash']),
     allowH2,
     http2Share: allowH2 ? 0.56 : 0,
     bounds: { body: has('bodyTimeout') },

@@ -4,7 +4,9 @@ import {
   type AdaptiveLimitLayer,
   adaptiveLimit,
   attemptTimeout,
+  type BalanceLayer,
   type BulkheadLayer,
+  balance,
   bodyTimeout,
   bulkhead,
   type CanaryLayer,
@@ -53,6 +55,8 @@ export interface ProbeListeners {
 export interface ChainSurroundings {
   readonly listeners: ProbeListeners
   readonly random: () => number
+  /** Where calls to a group of hosts go. */
+  readonly hosts: readonly string[]
   /** A clock for circuit breakers. */
   readonly now?: () => number
   /** Keep spans and records, not only count them. */
@@ -91,6 +95,7 @@ export class Instruments {
   readonly rateLimits: RateLimitLayer[] = []
   readonly canaries: CanaryLayer[] = []
   readonly mirrors: MirrorLayer[] = []
+  readonly groups: BalanceLayer[] = []
   readonly breakers: PerOriginPolicy<CircuitBreaker>[] = []
   readonly #circuits: CircuitBreakerLayer[] = []
   /** The outermost first. */
@@ -201,6 +206,15 @@ export class Instruments {
         this.mirrors.push(layer)
         return layer
       }
+      case 'balance': {
+        const { algorithm } = spec
+        const key = algorithm === 'consistentHash' ? { key: ({ path }: { path: string }) => path } : null
+        const ejection = { consecutiveFailures: spec.minimumCalls, ejectionTime: spec.openFor }
+        const { hosts } = this.#around
+        const layer = balance({ hosts, algorithm, ...key, random, ejection, slowStart: spec.backoff })
+        this.groups.push(layer)
+        return layer
+      }
       case 'circuitBreaker':
         return this.#circuitBreaker()
       case 'route': {
@@ -239,6 +253,10 @@ export class Instruments {
       layer.update({ variants: { stable: { weight: 1 }, canary: { weight: pick([0, 1, 5]) } } })
     }
     for (const layer of this.mirrors) layer.update({ share: pick([0, 0.5, 1]), concurrency: pick([1, 8]) })
+    for (const layer of this.groups) {
+      const hosts = this.#around.hosts.filter(() => random() < 0.8)
+      layer.update({ hosts: hosts.map((origin) => ({ origin, weight: pick([1, 1, 2, 0.5]) })) })
+    }
     for (const layer of this.#circuits) {
       layer.update({ probes: pick([1, 2]), shadow: pick([false, true]) })
       layer.force(pick([null, null, null, null, 'open', 'closed', 'closed', 'disabled']))
@@ -301,6 +319,11 @@ export class Instruments {
     for (const { origins } of this.breakers) {
       for (const [origin, breaker] of origins) {
         if (!breaker.idle && breaker.state !== 'open') left.push(`circuit of ${origin} (${breaker.state}): in flight`)
+      }
+    }
+    for (const layer of this.groups) {
+      for (const [origin, { inFlight }] of Object.entries(layer.state())) {
+        if (inFlight > 0) left.push(`balance: ${inFlight} calls under way to ${origin}`)
       }
     }
     const { started, ended } = this.spans

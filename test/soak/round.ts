@@ -57,7 +57,11 @@ export class Round {
       drawCall(random, number * context.callsPerRound + at, this.chain),
     )
     this.#ending = random.chance(0.6) ? 'close when quiet' : random.pick(['close under way', 'destroy under way'])
-    this.#instruments = new Instruments(this.chain, { listeners: this.#listeners(), random: random.next })
+    const { origins, refusing } = context.servers
+    // Without HTTP/2 an agent cannot talk to a server that speaks nothing else.
+    const names = (['both', 'h1', 'h1c', 'h2'] as const).filter((name) => name !== 'h2' || this.chain.allowH2)
+    const hosts = [refusing, ...names.map((name) => origins[name])]
+    this.#instruments = new Instruments(this.chain, { listeners: this.#listeners(), random: random.next, hosts })
     const agent = createAgent({ allowH2: this.chain.allowH2, connect: context.servers.connect })
     this.#dispatcher = assemble(agent, this.chain, this.#instruments.layers)
   }
