@@ -85,7 +85,7 @@ function tooLong(): InvalidRequestError {
 export class RecordedBody {
   private source: Source
   private readonly exchange: Exchange
-  private readonly limit: number
+  private limit: number
   private iterator: SourceIterator | null = null
   private readonly readers = new Set<BodyReader>()
   private chunks: Uint8Array[] = []
@@ -111,6 +111,11 @@ export class RecordedBody {
   /** Whether an attempt that begins now would get the body from its first byte. */
   get replayable(): boolean {
     return this.dropped === 0 && !this.failed
+  }
+
+  /** A layer further in wants to send it again as well: of what has not been let go yet, so much is kept. */
+  keep(limit: number): void {
+    this.limit = Math.max(this.limit, limit)
   }
 
   /** Puts something between the source and all attempts; `false`: some of it has been read already. */
@@ -273,6 +278,10 @@ export class BodyBranch {
     return this.body.replayable
   }
 
+  keep(limit: number): void {
+    this.body.keep(limit)
+  }
+
   tap(put: (source: Source) => Source): boolean {
     return this.body.tap(put)
   }
@@ -347,6 +356,9 @@ export function watchBody({ body }: ScopedOptions): void {
  */
 export function recordBody(opts: ScopedOptions, exchange: Exchange, limit: number): RecordedBody | BodyBranch | null {
   const { body } = opts as { body?: unknown }
-  if (body instanceof RecordedBody || body instanceof BodyBranch) return body
+  if (body instanceof RecordedBody || body instanceof BodyBranch) {
+    body.keep(limit)
+    return body
+  }
   return isOneShot(body) ? new RecordedBody(body, exchange, limit) : null
 }
