@@ -1,6 +1,8 @@
 // `npm run demo [-- --once]`: the same load, bare and through the chain, while a service fails and comes back.
 import { setTimeout as delay } from 'node:timers/promises'
 import { startTracing } from 'roundtripper/tracing'
+import { gatewayPhases } from '../gateway/phases.ts'
+import { Gateway } from '../gateway/run.ts'
 import { bareLane, callers, callTimeout, chainLane } from './lanes.ts'
 import { legend, phaseTable, phaseTitle } from './live.ts'
 import { rate, startLoad } from './load.ts'
@@ -11,6 +13,7 @@ import { TraceCollector, treeLines } from './traces.ts'
 import { Upstreams } from './upstreams.ts'
 
 const redrawEvery = 250
+const seed = 533
 const serviceName = 'roundtripper-demo'
 
 const given = process.argv.slice(2)
@@ -37,7 +40,7 @@ if (!endpoint) process.env.OTEL_TRACES_EXPORTER ??= 'none'
 const collector = new TraceCollector()
 const telemetry = startTracing({ serviceName, spanProcessors: [collector], instrumentUndici: false, signals: false })
 
-const upstreams = await Upstreams.start(533)
+const upstreams = await Upstreams.start(seed)
 const lanes = [bareLane(upstreams), chainLane(upstreams)]
 const report = new Report()
 
@@ -52,13 +55,14 @@ screen.print(
 )
 
 for (const lane of lanes) await lane.warmUp()
-const stopLoad = startLoad(lanes)
 do {
+  const stopLoad = startLoad(lanes)
   for (const phase of phases) if (!stopped.signal.aborted) await play(phase)
+  stopLoad()
+  await Promise.all(lanes.map((lane) => lane.idle(stopped.signal.aborted)))
+  for (const lane of lanes) report.addCalls(lane.name, 'recovery', lane.turn())
+  if (!stopped.signal.aborted) await playGateway()
 } while (!once && !stopped.signal.aborted)
-stopLoad()
-await Promise.all(lanes.map((lane) => lane.idle(stopped.signal.aborted)))
-for (const lane of lanes) report.addCalls(lane.name, 'recovery', lane.turn())
 
 await telemetry.shutdown()
 showTrace()
@@ -84,6 +88,18 @@ async function play(phase: Phase): Promise<void> {
   screen.finish(phaseTable(screen, lanes))
   for (const lane of lanes) report.addCalls(lane.name, phase.name, lane.turn())
   report.addServers(phase.name, before, await upstreams.count())
+}
+
+// Names in the place of hosts: three services behind one chain, each of them on several hosts.
+async function playGateway(): Promise<void> {
+  const gateway = await Gateway.start(seed)
+  screen.print('', screen.style('bold', 'gateway: three services on hosts of their own behind one chain'))
+  for (const phase of gatewayPhases) {
+    if (stopped.signal.aborted) break
+    const { calls, failed } = await gateway.play(phase, stopped.signal)
+    screen.print(`${phase.what}: ${calls} calls, ${failed} failed`, ...gateway.table.lines())
+  }
+  await gateway.close()
 }
 
 function showTrace(): void {

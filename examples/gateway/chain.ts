@@ -31,7 +31,9 @@ export function gatewayChain({ ca, orders, users, catalog }: Services, random = 
   const ordersGroup = balance({
     name: 'orders',
     hosts: orders.map(({ origin }) => origin),
-    ejection: { consecutiveFailures: 5, ejectionTime: 1_000 }, // short, so that the demo shows how it comes back
+    algorithm: 'roundRobin', // the default, peakEwma, would hardly call the bad one at all: less to see
+    ejection: { consecutiveFailures: 3, ejectionTime: 500 }, // short, so that it comes back while you watch
+    slowStart: 1_000,
     random,
   })
   const usersGroup = balance({

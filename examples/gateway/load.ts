@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pLimit from 'p-limit'
 import type { SeededRandom } from 'roundtripper/testing'
-import { type Dispatcher, request } from 'undici'
+import { request } from 'undici'
 
 /** Calls a second. */
-export const rate = 150
+const rate = 150
 const callers = 32
 const turn = 20
 const paths = ['orders', 'users', 'catalog'] as const
@@ -20,7 +20,7 @@ export async function callFor(
   milliseconds: number,
   url: string,
   random: SeededRandom,
-  { dispatcher, signal }: { readonly dispatcher?: Dispatcher; readonly signal?: AbortSignal } = {},
+  signal?: AbortSignal,
 ): Promise<Called> {
   const limit = pLimit(callers)
   const results: Promise<boolean>[] = []
@@ -28,7 +28,7 @@ export async function callFor(
   while (performance.now() - began < milliseconds && signal?.aborted !== true) {
     const due = Math.floor(((performance.now() - began) / 1_000) * rate)
     while (results.length < due) {
-      results.push(limit(call, `${url}/${random.pick(paths)}/${results.length}`, dispatcher))
+      results.push(limit(call, `${url}/${random.pick(paths)}/${results.length}`))
     }
     await delay(turn)
   }
@@ -36,8 +36,8 @@ export async function callFor(
   return { calls: ended.length, failed: ended.filter((isGood) => !isGood).length }
 }
 
-async function call(url: string, dispatcher: Dispatcher | undefined): Promise<boolean> {
-  const { statusCode, body } = await request(url, dispatcher === undefined ? {} : { dispatcher })
+async function call(url: string): Promise<boolean> {
+  const { statusCode, body } = await request(url)
   await body.dump()
   return statusCode < 400
 }
