@@ -29,6 +29,11 @@ export interface LayerRow {
   /** From the outermost; `'it'` stands for the layer. */
   readonly chain: readonly ('it' | (() => Layer))[]
   readonly layer: () => Layer
+  /**
+   * How many empty forwarding layers it may cost.
+   * @default 3
+   */
+  readonly empties?: number
   /** Why it may cost more than the others; then it is measured, and not judged. */
   readonly exempt?: string
   /** The context that all calls are made in, those of the chain without the layer too. */
@@ -132,6 +137,12 @@ export const layerRows = {
     () => route(elsewhere),
     'a call that goes to another origin has a scope of its own',
   ),
+  'route and balance': {
+    ...onGround(() =>
+      route([...services, { path: '/users/:id', methods: ['GET'], to: balance({ hosts: hundredHosts }) }]),
+    ),
+    empties: 6,
+  },
   'tracing, no SDK': onGround(tracing),
 } satisfies Record<string, LayerRow>
 

@@ -48,8 +48,8 @@ let dear = 0
 for (const [name, found] of results) {
   const cost = median(found.map(({ layer }) => layer))
   const without = median(found.map((one) => one.without))
-  const { exempt }: LayerRow = layerRows[name]
-  const isDear = cost > bar
+  const { exempt, empties = 3 }: LayerRow = layerRows[name]
+  const isDear = cost > (bar * empties) / 3
   if (isDear && exempt === undefined) dear++
   const told = isDear ? `  more than it may${exempt === undefined ? '' : `, but ${exempt}`}` : ''
   console.log(
