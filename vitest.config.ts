@@ -9,6 +9,7 @@ export default defineConfig({
       { find: /^roundtripper$/, replacement: source('index.ts') },
       { find: /^roundtripper\/tracing$/, replacement: source('tracing/start.ts') },
       { find: /^roundtripper\/redis$/, replacement: source('redis/redis-store.ts') },
+      { find: /^roundtripper\/config$/, replacement: source('config/index.ts') },
       { find: /^roundtripper\/testing$/, replacement: source('testing/index.ts') },
     ],
   },

@@ -23,7 +23,10 @@ function pack() {
   const [packed] = JSON.parse(step('npm pack', 'npm', ['pack', '--json', '--pack-destination', folder]))
   const stray = packed.files
     .map((file) => file.path)
-    .filter((path) => !/^(dist\/.+\.(js|d\.ts)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path))
+    .filter(
+      (path) =>
+        !/^(dist\/.+\.(js|d\.ts)|package\.json|config\.schema\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path),
+    )
   if (stray.length > 0) throw new Error(`npm pack: not meant for users: ${stray.join(', ')}`)
   console.log(`  ${packed.entryCount} files, ${Math.round(packed.size / 1024)} KiB packed`)
   return join(folder, packed.filename)
@@ -57,10 +60,22 @@ try {
   install('install without the optional packages', [tarball, ...pinned(peers.filter((name) => !optional(name)))])
   load("import '.' without them", ['roundtripper'])
 
+  step(
+    'the optional package of ./config is asked for by its name',
+    process.execPath,
+    [
+      '--input-type=module',
+      '--eval',
+      "const { fromConfig } = await import('roundtripper/config')\n" +
+        'try { fromConfig({ upstreams: {} }) } catch (error) { if (!/npm install ajv@8/.test(error.message)) throw error }',
+    ],
+    consumer,
+  )
+
   install('install with them', pinned([...peers.filter(optional), '@types/node']))
   load(
-    "import '.', './tracing', './redis', './testing'",
-    ['.', './tracing', './redis', './testing'].map((name) => join('roundtripper', name)),
+    "import '.', './tracing', './redis', './config', './testing'",
+    ['.', './tracing', './redis', './config', './testing'].map((name) => join('roundtripper', name)),
   )
   step('types in a consumer', bin('tsc'), ['-p', consumer])
   console.log('The package is sound.')

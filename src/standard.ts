@@ -76,8 +76,8 @@ const parts = [
   'bodyTimeout',
 ] as const
 
-// So that a slow attempt leaves room for another one, whatever the deadline is.
-function attemptTimeoutWithin(deadlineMs: number | false | undefined): number {
+/** Milliseconds for each attempt, so that a slow one leaves room for another, whatever the deadline is. */
+export function attemptTimeoutWithin(deadlineMs: number | false | undefined): number {
   if (typeof deadlineMs !== 'number') return defaultAttemptTimeout
   return Math.max(1, Math.min(defaultAttemptTimeout, Math.ceil(deadlineMs / 3)))
 }

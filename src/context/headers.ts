@@ -18,7 +18,7 @@ export const contextFieldNames: readonly ContextField[] = [
 
 /** The headers that no standard names. Those of W3C Trace Context and W3C Baggage are called what they are called. */
 export interface ContextHeaderNames {
-  /** @default 'x-request-id' */
+  /** The id of the request. @default 'x-request-id' */
   readonly requestId: string
   /**
    * Whole milliseconds that are left (Envoy has `x-envoy-expected-rq-timeout-ms` for it); a header called `grpc-timeout` is
@@ -28,7 +28,7 @@ export interface ContextHeaderNames {
   readonly deadline: string
   /** `critical`, `normal` or `sheddable`. @default 'x-request-priority' */
   readonly priority: string
-  /** @default 'x-tenant-id' */
+  /** Whom the request is for. @default 'x-tenant-id' */
   readonly tenant: string
 }
 

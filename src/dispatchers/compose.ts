@@ -149,7 +149,7 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
       const failed = Promise.reject<void>(new errors.ClientDestroyedError())
       return settleWith(failed, callback)
     }
-    this.closing ??= this.idle().then(() => (this.destroyed ? undefined : this.inner.close()))
+    this.closing ??= this.idle().then(() => (this.destroyed ? undefined : this.closeGround()))
     return settleWith(this.closing, callback)
   }
 
@@ -177,6 +177,16 @@ export class ChainDispatcher extends Dispatcher implements CallKeeper {
       }
       this.ended(call)
     }
+    await this.destroyGround(reason)
+  }
+
+  /** What `close()` does when no call is left. A chain that shares its agent with others leaves it to them. */
+  protected closeGround(): Promise<void> {
+    return this.inner.close()
+  }
+
+  /** What `destroy()` does when no call is left. */
+  protected async destroyGround(reason: Error): Promise<void> {
     // MockAgent can only be closed.
     if (this.inner.destroy === Dispatcher.prototype.destroy) await this.inner.close()
     else await this.inner.destroy(reason)

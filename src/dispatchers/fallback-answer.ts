@@ -6,13 +6,16 @@ import { noteMadeUpHead } from './protocol.ts'
 /** An answer that no server gave. */
 export interface FallbackAnswer {
   /**
-   * 200 to 599.
+   * Its status, from 200 to 599.
    * @default 200
    */
   readonly status?: number
   /** A `content-length` is always that of the body. */
   readonly headers?: Readonly<Record<string, string | readonly string[]>>
-  /** @default an empty body */
+  /**
+   * What it says.
+   * @default an empty body
+   */
   readonly body?: string | Uint8Array
 }
 

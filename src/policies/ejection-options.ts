@@ -102,7 +102,8 @@ export const ejectionDefaults = Object.freeze({
   maxEjected: 0.5,
 })
 
-const failureShareDefaults = { share: 0.85, minimumCalls: 50, minimumHosts: 5 } as const
+/** Defaults of {@link FailureShareOptions}. */
+export const failureShareDefaults = Object.freeze({ share: 0.85, minimumCalls: 50, minimumHosts: 5 })
 
 const count = { min: 1, integer: true }
 const share = { min: 0, max: 1 }

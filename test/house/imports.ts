@@ -30,6 +30,13 @@ const rooms: ReadonlyMap<string, Room> = new Map([
     'src/fetch/',
     { uses: ['src/policies/', 'src/http2/', 'src/dispatchers/', 'src/standard.ts'], never: openTelemetry },
   ],
+  [
+    'src/config/',
+    {
+      uses: ['src/policies/', 'src/dispatchers/', 'src/context/', 'src/tracing/', 'src/standard.ts', 'src/fetch/'],
+      never: openTelemetry,
+    },
+  ],
   ['src/redis/', { uses: ['src/policies/'], never: openTelemetry }],
   ['src/testing/', { uses: ['src/policies/options.ts'], never: openTelemetry }],
   ['src/index.ts', { uses: ['src/'], never: nothing }],

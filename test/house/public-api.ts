@@ -6,6 +6,7 @@ export const entries: ReadonlyMap<string, string> = new Map([
   ['roundtripper', 'src/index.ts'],
   ['roundtripper/tracing', 'src/tracing/start.ts'],
   ['roundtripper/redis', 'src/redis/redis-store.ts'],
+  ['roundtripper/config', 'src/config/index.ts'],
   ['roundtripper/testing', 'src/testing/index.ts'],
 ])
 

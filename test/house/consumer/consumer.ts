@@ -12,6 +12,7 @@ import {
   standard,
   tracing,
 } from 'roundtripper'
+import { type Config, fromConfig } from 'roundtripper/config'
 import { redisStore } from 'roundtripper/redis'
 import * as testing from 'roundtripper/testing'
 import { startTracing } from 'roundtripper/tracing'
@@ -31,6 +32,10 @@ export async function use(url: string): Promise<number> {
   const uninstall: () => void = installFetch(compose(createAgent(), standard()))
   uninstall()
   await api.close()
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of the environment is written so
+  const config: Config = { upstreams: { users: { hosts: ['https://10.0.0.7'], deadline: '${DEADLINE:-1000}' } } }
+  await using configured = fromConfig(config, { env: {} })
+  await configured.upstreams.users?.close()
   await telemetry.shutdown()
   // @ts-expect-error: an unknown option is no option
   retry({ attempts: 4 })

@@ -1,0 +1,58 @@
+import { agentDefaults } from '../dispatchers/agent-options.ts'
+import type { LayerDescription } from '../dispatchers/describe.ts'
+import type { Path } from './path.ts'
+import { isSecret } from './schema-walk.ts'
+
+/** What a configuration has come to, all defaults included. */
+export interface EffectiveConfig {
+  /** Options of the agent that all upstreams share; `null` where it was given in code. */
+  readonly agent: Readonly<Record<string, unknown>> | null
+  /** The chain of each upstream, the outermost layer first, and last the agent. */
+  readonly upstreams: Readonly<Record<string, readonly LayerDescription[]>>
+  /** Which calls go to which upstream. */
+  readonly routes: readonly Readonly<Record<string, unknown>>[]
+}
+
+const redacted = 'REDACTED'
+
+/** Data without its secrets; `path` is where such data stands in a configuration. */
+function withoutSecrets(value: unknown, path: Path): unknown {
+  if (typeof value !== 'object' || value === null) {
+    // false and null are no secrets: they say that there is none.
+    return typeof value === 'string' && isSecret(path) ? redacted : value
+  }
+  if (Array.isArray(value)) return value.map((item, at) => withoutSecrets(item, [...path, at]))
+  return Object.fromEntries(Object.entries(value).map(([name, own]) => [name, withoutSecrets(own, [...path, name])]))
+}
+
+/** Options of the agent with what it does where they say nothing. */
+export function effectiveAgent(given: object): Readonly<Record<string, unknown>> {
+  const options = { ...agentDefaults, allowH2: true, proxy: 'env', ...given }
+  const shown = withoutSecrets(options, ['agent']) as Record<string, unknown>
+  // The word stands for no secret.
+  return options.proxy === 'env' ? { ...shown, proxy: 'env' } : shown
+}
+
+type Told = Readonly<Record<string, unknown>>
+
+// A chain that calls go on to tells nothing of its name, and a function nothing of the header that it reads.
+function withNames(layer: string, options: Told, given: Told): Told {
+  if (layer === 'fallback' && given.upstream !== undefined) return { ...options, upstream: given.upstream }
+  if (layer === 'balance' && given.key !== undefined) return { ...options, key: given.key }
+  if (layer === 'mirror') return { ...options, to: given.to }
+  return layer === 'canary' ? { ...options, variants: given.variants } : options
+}
+
+/** A chain as it tells of itself, without secrets; `given` is what the configuration says of its layers. */
+export function effectiveChain(described: readonly LayerDescription[], given: Told): readonly LayerDescription[] {
+  return described.map(({ layer, options }) => {
+    if (options === undefined) return { layer }
+    const told = withNames(layer, options, (given[layer] ?? {}) as Told)
+    return { layer, options: withoutSecrets(told, ['defaults', layer]) as Told }
+  })
+}
+
+/** Routes without what they match secrets by. */
+export function effectiveRoutes(routes: readonly object[]): EffectiveConfig['routes'] {
+  return withoutSecrets(routes, ['routes']) as EffectiveConfig['routes']
+}
