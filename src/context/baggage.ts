@@ -1,4 +1,5 @@
 import { show } from '../policies/options.ts'
+import { withoutOws } from './ows.ts'
 
 /** Entries by key, decoded. */
 export type Baggage = Readonly<Record<string, string>>
@@ -7,7 +8,6 @@ export type Baggage = Readonly<Record<string, string>>
 const mostMembers = 64
 const mostBytes = 8192
 
-const ows = /^[ \t]+|[ \t]+$/g
 // W3C Baggage, "Definition": a token of RFC 9110 §5.6.2, and octets without spaces, quotes, comma, semicolon, backslash.
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const octets = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*$/
@@ -56,8 +56,8 @@ interface Member {
 function pairOf(text: string): readonly [key: string, value: string] | null {
   const equals = text.indexOf('=')
   if (equals < 0) return null
-  const key = text.slice(0, equals).replace(ows, '')
-  const value = text.slice(equals + 1).replace(ows, '')
+  const key = withoutOws(text.slice(0, equals))
+  const value = withoutOws(text.slice(equals + 1))
   return token.test(key) && octets.test(value) ? [key, value] : null
 }
 
@@ -67,7 +67,7 @@ function memberOf(text: string): Member | null {
   if (pair === null) return null
   const properties: string[] = []
   for (const one of others) {
-    const bare = one.replace(ows, '')
+    const bare = withoutOws(one)
     const property = token.test(bare) ? bare : pairOf(one)?.join('=')
     if (property === undefined) return null
     properties.push(`;${property}`)

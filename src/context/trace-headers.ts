@@ -1,6 +1,8 @@
 // The headers of W3C Trace Context, Recommendation of 23 November 2021. What is read here is checked before anybody sees
 // it: it comes from outside, and goes out again.
 
+import { withoutOws } from './ows.ts'
+
 const known = /^(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
 const ofAnyVersion = /^(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2})(?=-|$)/
 
@@ -53,7 +55,7 @@ export function readTracestate(value: string): string | undefined {
   const keys = new Set<string>()
   for (const part of value.split(',')) {
     // A leading space would be the value's own; before a key, and at the end, it is none's.
-    const text = part.replace(/^[ \t]+|[ \t]+$/g, '')
+    const text = withoutOws(part)
     if (text === '') continue
     if (!member.test(text)) return undefined
     keys.add(text.slice(0, text.indexOf('=')))
