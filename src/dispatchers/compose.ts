@@ -7,6 +7,7 @@ import { assertCallback, settleWith } from './callbacks.ts'
 import { chainPartOf } from './chain-part.ts'
 import { checkChain } from './check-chain.ts'
 import { describeLayers, type LayerDescription } from './describe.ts'
+import { originOfDispatcher } from './dispatcher-origin.ts'
 import type { ScopedOptions } from './exchange.ts'
 import { flattenLayers, foldLayers, kindOf, type Layers } from './fold-layers.ts'
 import { notePlainTransport } from './fused-plan.ts'
@@ -19,19 +20,6 @@ interface Closable {
   readonly stats?: unknown
   readonly webSocketOptions?: unknown
   readonly eventSourceOptions?: unknown
-}
-
-/** The origin that a dispatcher of one origin (a Pool, a Client) has, and undici tells its interceptors. */
-function originOfDispatcher(dispatcher: Dispatcher): string | null | undefined {
-  if (dispatcher instanceof ChainDispatcher) return dispatcher.origin
-  let told: string | null | undefined = null
-  dispatcher.compose(((dispatch: Dispatcher['dispatch'], origin?: string | null) => {
-    told = origin
-    return dispatch.length === 2
-      ? dispatch
-      : (opts: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => dispatch(opts, handler)
-  }) as Layer)
-  return told
 }
 
 // Nothing of the kit can be below one of these, so no scope has to travel through it. A subclass may hold a chain, and so

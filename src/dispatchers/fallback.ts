@@ -17,7 +17,7 @@ import {
 import { withEdge } from './guard.ts'
 import { repeatDispatch } from './repeat-layer.ts'
 import { replayDefaults } from './replay.ts'
-import { checkOrigin } from './target.ts'
+import { checkOrigin, dispatchOf } from './target.ts'
 
 /** Options of {@link fallback}: exactly one of `value`, `respond` and `upstream`. */
 export interface FallbackOptions {
@@ -75,7 +75,7 @@ function sourceOf(options: FallbackOptions): FallbackSource {
   if (respond !== undefined) return { kind: 'function', respond: checkFunction('fallback: respond', respond) }
   if (upstream instanceof Dispatcher || typeof (upstream as Partial<Dispatcher>).dispatch === 'function') {
     const dispatcher = upstream as Dispatcher
-    return { kind: 'upstream', dispatch: withEdge(dispatcher.dispatch.bind(dispatcher)), origin: null }
+    return { kind: 'upstream', dispatch: dispatchOf(dispatcher), origin: null }
   }
   const origin = checkOrigin('fallback: upstream', upstream, 'an http(s) origin or a Dispatcher')
   return { kind: 'upstream', dispatch: null, origin }

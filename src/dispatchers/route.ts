@@ -3,6 +3,7 @@ import { NoRouteError } from '../policies/errors.ts'
 import { checkOptions } from '../policies/options.ts'
 import { type CheckedRule, checkTable, type RouteRule } from '../policies/route-rule.ts'
 import { RouteTable } from '../policies/route-table.ts'
+import { withoutCarried } from './carried.ts'
 import { type ChainBuilder, type ChainTarget, layerOf } from './chain-part.ts'
 import { markEdged } from './edge.ts'
 import { type CallScope, type ScopedOptions, scopeOf } from './exchange.ts'
@@ -157,7 +158,8 @@ function sentTo(
 ): ScopedOptions {
   const origin = target?.origin ?? null
   if (origin === null || origin === from) return opts
-  return scope === null ? { ...opts, origin } : hopTo(opts, scope, origin)
+  const allowed = withoutCarried(opts, origin)
+  return scope === null ? { ...allowed, origin } : hopTo(allowed, scope, origin)
 }
 
 /** Where calls go that no route takes, if there is no fallback: they are checked first, as every call is. */

@@ -1,8 +1,11 @@
 import { Dispatcher } from 'undici'
 import { show } from '../policies/options.ts'
+import { withoutCarried } from './carried.ts'
 import { chainPartOf } from './chain-part.ts'
 import { checkMistakes } from './check-chain.ts'
 import { describeLayer } from './describe.ts'
+import { originOfDispatcher } from './dispatcher-origin.ts'
+import { markEdged } from './edge.ts'
 import { flattenLayers, foldLayers, type Layers } from './fold-layers.ts'
 import { withEdge } from './guard.ts'
 import type { Layer } from './relay.ts'
@@ -38,13 +41,25 @@ export function checkOrigin(name: string, given: unknown, allowed: string): stri
 }
 
 /**
+ * The dispatch function of another dispatcher, with an edge above it. One of a single origin (a Pool, a Client) goes there
+ * whatever the call names: what may not go there is left out.
+ */
+export function dispatchOf(dispatcher: Dispatcher): Dispatcher['dispatch'] {
+  const edge = withEdge(dispatcher.dispatch.bind(dispatcher))
+  const own = originOfDispatcher(dispatcher)
+  if (typeof own !== 'string') return edge
+  const { origin } = new URL(own)
+  return markEdged((opts, handler) => edge(withoutCarried(opts, origin), handler))
+}
+
+/**
  * Checks a target. `name` is the option it was given as.
  *
  * @throws TypeError for what is no target, and for layers that defeat one another.
  */
 export function prepareTarget(name: string, target: Target): PreparedTarget {
   if (isDispatcher(target)) {
-    const dispatch = withEdge(target.dispatch.bind(target))
+    const dispatch = dispatchOf(target)
     return { origin: null, layers: null, over: () => dispatch }
   }
   if (typeof target === 'function' || Array.isArray(target)) {
