@@ -1,4 +1,5 @@
-import type { ScopedOptions } from './exchange.ts'
+import { wholeTimeout, writeTimeout } from '../context/headers.ts'
+import type { Exchange, ScopedOptions } from './exchange.ts'
 import { replaceHeaders } from './headers.ts'
 
 /** Headers that a layer has put into a request, and where they may go, travel on the options beside the scope. */
@@ -16,6 +17,10 @@ export interface Carried {
   readonly names: readonly string[]
   /** What a layer further out has added. */
   readonly before: Carried | null
+  /** The header that says how much time is left; `null` where the layer says nothing of it. */
+  readonly timeHeader: string | null
+  /** What it says, in whole milliseconds; 0 where it is not there. */
+  readonly timeout: number
 }
 
 interface CarryingOptions extends ScopedOptions {
@@ -59,9 +64,26 @@ export function withoutCarried<Options extends ScopedOptions>(opts: Options, ori
   const unwanted = new Set<string>()
   let kept: Carried | null = null
   for (let one: Carried | null = all; one !== null; one = one.before) {
-    if (one.rule.allows(origin)) kept = { rule: one.rule, names: one.names, before: kept }
+    if (one.rule.allows(origin)) kept = { ...one, before: kept }
     else for (const name of one.names) unwanted.add(name)
   }
   if (unwanted.size === 0) return opts
   return withCarried(opts, replaceHeaders(opts.headers, unwanted, {}), kept) as Options
+}
+
+/**
+ * The options of a request that is about to be sent, with the time that is left to it now: it may have waited, or be a later
+ * attempt, or be bounded by a layer that whoever wrote the header could not know of.
+ */
+export function withTimeLeft(opts: ScopedOptions, exchange: Exchange): ScopedOptions {
+  let one = carriedBy(opts)
+  if (one === null || exchange.deadlineAt === Number.POSITIVE_INFINITY) return opts
+  const timeout = wholeTimeout(exchange.deadlineAt - exchange.now())
+  let { headers } = opts
+  for (; one !== null; one = one.before) {
+    const { timeHeader } = one
+    if (timeHeader === null || one.timeout === timeout) continue
+    headers = replaceHeaders(headers, new Set([timeHeader]), { [timeHeader]: writeTimeout(timeHeader, timeout) })
+  }
+  return headers === opts.headers ? opts : ({ ...opts, headers } as ScopedOptions)
 }

@@ -15,7 +15,6 @@ import { DeadlineExceededError } from '../policies/errors.ts'
 import { checkOptions } from '../policies/options.ts'
 import { type Permit, priorities } from '../policies/policy.ts'
 import { type AllowedOrigins, checkAllowedOrigins } from './allowed-origins.ts'
-import type { AttemptObserver } from './attempt-observer.ts'
 import { rankOf } from './call-options.ts'
 import type { PreparingStage, Stage } from './call-plan.ts'
 import { type Carried, type CarriedRule, carriedBy, carryOn } from './carried.ts'
@@ -103,9 +102,7 @@ class CarriedContext implements Carried {
   readonly before: Carried | null
   /** All headers of the request. */
   readonly headers: NonNullable<ScopedOptions['headers']>
-  /** The layer says the time that is left, and not the caller. */
-  readonly isTimed: boolean
-  /** That time when it was written, in whole milliseconds; 0 where none was. */
+  readonly timeHeader: string | null
   readonly timeout: number
 
   constructor(
@@ -113,14 +110,14 @@ class CarriedContext implements Carried {
     names: readonly string[],
     before: Carried | null,
     headers: NonNullable<ScopedOptions['headers']>,
-    isTimed: boolean,
+    timeHeader: string | null,
     timeout: number,
   ) {
     this.rule = rule
     this.names = names
     this.before = before
     this.headers = headers
-    this.isTimed = isTimed
+    this.timeHeader = timeHeader
     this.timeout = timeout
   }
 }
@@ -138,7 +135,7 @@ function bound(deadlineAt: number, call: GuardedCall): Permit | null {
   return new ContextDeadline(call, deadlineAt)
 }
 
-class ContextHeaders implements Stage, PreparingStage, AttemptObserver {
+class ContextHeaders implements Stage, PreparingStage {
   readonly name = 'contextHeaders'
   readonly fuses = true
   readonly preparing: PreparingStage = this
@@ -147,14 +144,12 @@ class ContextHeaders implements Stage, PreparingStage, AttemptObserver {
   private readonly fields: ReadonlySet<ContextField>
   private readonly names: ContextHeaderNames
   private readonly sendsTimeout: boolean
-  private readonly timeoutOnly: ReadonlySet<string>
 
   constructor({ origins, fields, names }: ContextHeadersOptions) {
     this.rule = checkAllowedOrigins('contextHeaders: origins', origins)
     this.fields = checkFields('contextHeaders: fields', fields, contextHeadersDefaults.fields)
     this.names = checkHeaderNames('contextHeaders: names', names)
     this.sendsTimeout = this.fields.has('deadline')
-    this.timeoutOnly = new Set([this.names.deadline])
   }
 
   asksNothing(): boolean {
@@ -177,9 +172,7 @@ class ContextHeaders implements Stage, PreparingStage, AttemptObserver {
     const permit = bound(deadlineAt, call)
     if (!this.rule.allows(scope.origin)) return permit
     const carried = this.carry(call.opts, running, exchange.priority, exchange.deadlineAt, now)
-    if (carried === null) return permit
-    call.carry(carried.headers, carried)
-    this.observe(carried, call)
+    if (carried !== null) call.carry(carried.headers, carried)
     return permit
   }
 
@@ -205,16 +198,9 @@ class ContextHeaders implements Stage, PreparingStage, AttemptObserver {
     if (running === undefined) return null
     const { context } = running
     prioritize(exchange, call.opts, context)
-    this.observe(this.carriedIn(call.opts), call)
     if (!headSeen) return bound(context.deadlineAt, call)
     exchange.deadlineAt = Math.min(exchange.deadlineAt, context.deadlineAt)
     return null
-  }
-
-  // Each attempt has less time than the one before; and a deadline() further in has yet to say how much there is.
-  private observe(carried: CarriedContext | null, { scope }: GuardedCall): void {
-    const { exchange } = scope
-    if (carried?.isTimed === true && scope === exchange) exchange.addObserver(this)
   }
 
   /** The headers of a request, and what of them was added; `null`: nothing is to be added. */
@@ -251,7 +237,7 @@ class ContextHeaders implements Stage, PreparingStage, AttemptObserver {
     const timeout = isTimed && deadlineAt !== Number.POSITIVE_INFINITY ? wholeTimeout(deadlineAt - now) : 0
     if (timeout > 0) added[names.deadline] = writeTimeout(names.deadline, timeout)
     const headers = given === null || given === undefined ? added : replaceHeaders(given, noNames, added)
-    return new CarriedContext(this.rule, carried, carriedBy(opts), headers, isTimed, timeout)
+    return new CarriedContext(this.rule, carried, carriedBy(opts), headers, isTimed ? names.deadline : null, timeout)
   }
 
   private writtenOf(running: RunningContext, now: number): WrittenContext {
@@ -284,28 +270,6 @@ class ContextHeaders implements Stage, PreparingStage, AttemptObserver {
     add('tenant', names.tenant, tenant)
     return headers
   }
-
-  begin({ exchange }: CallScope, opts: ScopedOptions): ScopedOptions {
-    if (exchange.deadlineAt === Number.POSITIVE_INFINITY) return opts
-    const carried = this.carriedIn(opts)
-    if (carried === null) return opts
-    const timeout = wholeTimeout(exchange.deadlineAt - exchange.now())
-    if (timeout === carried.timeout) return opts
-    const name = this.names.deadline
-    const copy: ScopedOptions = { ...opts }
-    copy.headers = replaceHeaders(opts.headers, this.timeoutOnly, { [name]: writeTimeout(name, timeout) })
-    return copy
-  }
-
-  private carriedIn(opts: ScopedOptions): CarriedContext | null {
-    let one = carriedBy(opts)
-    while (one !== null && one.rule !== this.rule) one = one.before
-    return one as CarriedContext | null
-  }
-
-  goOn(): void {}
-
-  end(): void {}
 }
 
 /**

@@ -4,6 +4,7 @@ import { Http2Call } from '../http2/call.ts'
 import { AttemptTimeoutError, BodyTimeoutError, isUnsent } from '../policies/errors.ts'
 import { abortTransport } from './abort-transport.ts'
 import type { Begun, CallPlan } from './call-plan.ts'
+import { withTimeLeft } from './carried.ts'
 import { TakenHeaders } from './connection-headers.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { type PeerInfo, peerOf } from './peers.ts'
@@ -26,6 +27,7 @@ export class Edge extends GuardedCall {
 
   protected override handOn(): boolean {
     const { scope } = this
+    this.opts = withTimeLeft(this.opts, scope.exchange)
     const checked = this.plan.overEdge ? false : checkRequest(this.opts, scope.origin)
     if (typeof checked !== 'boolean') {
       this.onResponseError(null, checked)

@@ -134,11 +134,13 @@ export class FusedPlan {
     if (method === 'CONNECT' || upgrade || typeof origin !== 'string') return false
     if (handler.onRequestSent !== undefined || handler.onBodySent !== undefined) return false
     if (checkRequest(opts, origin) !== false) return false
-    const { preparing, deadlineTimers, deadlineLevel } = this
+    const { preparing, deadlineTimers } = this
     if (preparing === null) return true
-    // Of one that begins further in, whoever is asked here would not know.
-    const isKnown = deadlineTimers !== null && deadlineLevel === this.levels[0]
-    return preparing.prepare(opts, now, isKnown ? now + deadlineTimers.duration : Number.POSITIVE_INFINITY)
+    return preparing.prepare(
+      opts,
+      now,
+      deadlineTimers === null ? Number.POSITIVE_INFINITY : now + deadlineTimers.duration,
+    )
   }
 }
 
