@@ -21,9 +21,8 @@ import { markEdged } from './edge.ts'
 import { Exchange, scopeOf, withScope } from './exchange.ts'
 import { followHosts } from './follow-hosts.ts'
 import { withEdge } from './guard.ts'
-import { withSteadyHeaders } from './headers.ts'
 import { HealthChecks } from './health-checks.ts'
-import { onHop, scopeOn } from './hop.ts'
+import { callOf, onHop, scopeOn } from './hop.ts'
 import { unreadBodyTimeout } from './unread-body.ts'
 
 export type { BalanceAlgorithm, BalanceOptions, HostView, SlowStartOptions }
@@ -56,7 +55,7 @@ function balancedDispatch(plan: CallPlan, balancing: BalancePlan): Dispatcher['d
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
-    const opts = withScope(withSteadyHeaders(given), exchange)
+    const opts = withScope(callOf(given), exchange)
     const accepted = new BalancedCall(plan, balancing, opts, handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted

@@ -13,8 +13,8 @@ import { decide, decisionOf } from './decisions.ts'
 import { markEdged } from './edge.ts'
 import { type CallScope, type ScopedOptions, scopeOf } from './exchange.ts'
 import { guardOver, withEdge } from './guard.ts'
-import { headerOf, withSteadyHeaders } from './headers.ts'
-import { hopTo } from './hop.ts'
+import { headerOf } from './headers.ts'
+import { callOf, hopTo } from './hop.ts'
 import { originOf } from './origin-of.ts'
 import { requestOf } from './request-of.ts'
 import { describeTarget, type PreparedTarget, prepareTarget, type Target } from './target.ts'
@@ -269,7 +269,7 @@ function chooseOver(canary: Canary, place: CanaryPlace): Dispatcher['dispatch'] 
   return markEdged(function canaryDispatch(given, handler) {
     const scope = scopeOf(given)
     if (scope === null) {
-      const opts = withSteadyHeaders(given)
+      const opts = callOf(given)
       return place.to(canary.choose(opts))(opts, handler)
     }
     const { exchange } = scope

@@ -36,6 +36,8 @@ export interface ScopeHolder {
   /** The call is over: a dispatch that still carries it (a cache's revalidation) is a call of its own. */
   readonly callIsOver: boolean
   readonly asScope: CallScope
+  /** That it was made for. */
+  readonly origin: string
 }
 
 /** What one verdict is about: the call itself, or one of its attempts. Layers of the kit share it; see {@link Scope}. */

@@ -8,8 +8,7 @@ import { Exchange, scopeOf } from './exchange.ts'
 import { CockatielCall, type PolicySource } from './from-cockatiel-call.ts'
 import { type CockatielPolicy, PolicyParts } from './from-cockatiel-policy.ts'
 import { guardDispatch, withEdge } from './guard.ts'
-import { withSteadyHeaders } from './headers.ts'
-import { onHop, scopeOn } from './hop.ts'
+import { callOf, onHop, scopeOn } from './hop.ts'
 import type { Layer } from './relay.ts'
 import { unreadBodyTimeout } from './unread-body.ts'
 
@@ -71,7 +70,7 @@ function throughPolicy(plan: CallPlan, source: PolicySource): Dispatcher['dispat
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
     // A copy is kept: the caller may use its object again, for another request, while this call may still be sent again.
-    const accepted = new CockatielCall(plan, source, { ...withSteadyHeaders(given) }, handler, exchange, true).enter()
+    const accepted = new CockatielCall(plan, source, { ...callOf(given) }, handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted
   })

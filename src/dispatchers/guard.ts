@@ -6,8 +6,7 @@ import { type ChainPart, layerOf } from './chain-part.ts'
 import { Edge, isEdged, isOverEdge, markEdged, notePlanOfEdge, planOfEdge } from './edge.ts'
 import { Exchange, scopeOf, withScope } from './exchange.ts'
 import { GuardedCall } from './guarded-call.ts'
-import { withSteadyHeaders } from './headers.ts'
-import { onHop, scopeOn } from './hop.ts'
+import { callOf, onHop, scopeOn } from './hop.ts'
 import type { Layer } from './relay.ts'
 
 /** The dispatch function of a run of stages. Makes the exchange where this is the first layer of the kit. */
@@ -35,13 +34,7 @@ function throughGuard(plan: CallPlan): Dispatcher['dispatch'] {
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
-    const accepted = new GuardedCall(
-      plan,
-      withScope(withSteadyHeaders(given), exchange),
-      handler,
-      exchange,
-      true,
-    ).enter()
+    const accepted = new GuardedCall(plan, withScope(callOf(given), exchange), handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted
   }
@@ -56,7 +49,7 @@ function throughEdge(plan: CallPlan): Dispatcher['dispatch'] {
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
-    const accepted = new Edge(plan, withScope(withSteadyHeaders(given), exchange), handler, exchange, true).enter()
+    const accepted = new Edge(plan, withScope(callOf(given), exchange), handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted
   }

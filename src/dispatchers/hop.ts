@@ -1,6 +1,6 @@
 import { withoutCarried } from './carried.ts'
 import { CallScope, type Exchange, kScope, type ScopedOptions, withScope } from './exchange.ts'
-import { headerOf } from './headers.ts'
+import { headerOf, withSteadyHeaders } from './headers.ts'
 import { originOf } from './origin-of.ts'
 
 /**
@@ -46,14 +46,30 @@ export function hopTo(opts: ScopedOptions, from: CallScope, origin: string): Sco
   return sent
 }
 
+// What was added for a call from `from` is left out where the dispatch goes to another origin that may not have it.
+function allowed<Options extends ScopedOptions>(given: Options, from: string): Options {
+  const origin = originOf(given)
+  if (origin === from || origin === '') return given
+  // dns() writes an address in place of the name, and says so by the servername.
+  const { servername } = given as { servername?: unknown }
+  return withoutCarried(given, servername === undefined ? origin : namedOrigin(given, origin, servername))
+}
+
 /** The options of a dispatch that belongs to `scope`: as they are, or with a scope of their own on another origin. */
 export function onHop(given: ScopedOptions, scope: CallScope): ScopedOptions {
   const origin = originOf(given)
   if (origin === scope.origin || origin === '') return given
-  // dns() writes an address in place of the name, and says so by the servername.
-  const { servername } = given as { servername?: unknown }
-  const allowed = withoutCarried(given, servername === undefined ? origin : namedOrigin(given, origin, servername))
-  return servername !== undefined ? allowed : withScope(allowed, new Hop(scope, origin))
+  const kept = allowed(given, scope.origin)
+  return (given as { servername?: unknown }).servername === undefined ? withScope(kept, new Hop(scope, origin)) : kept
+}
+
+/**
+ * The options of a dispatch that is a call of its own. A foreign layer may make it for one that is over (a cache's
+ * revalidation), and send that on to another origin as well.
+ */
+export function callOf<Options extends ScopedOptions>(given: Options): Options {
+  const before = given[kScope]
+  return withSteadyHeaders(before === undefined ? given : allowed(given, before.origin))
 }
 
 // A servername alone may be that of a host that a redirect has left; dns() writes the name into the host header as well.

@@ -4,8 +4,7 @@ import { markEdged } from './edge.ts'
 import { Exchange, scopeOf } from './exchange.ts'
 import { FusedCall } from './fused-call.ts'
 import { type FusedLevel, fusedPlanOf, noteLevel } from './fused-plan.ts'
-import { withSteadyHeaders } from './headers.ts'
-import { onHop, scopeOn } from './hop.ts'
+import { callOf, onHop, scopeOn } from './hop.ts'
 
 /** The dispatch function of a layer that may send a call again, with the stages above it. */
 export function repeatDispatch(name: string, level: FusedLevel): Dispatcher['dispatch'] {
@@ -19,7 +18,7 @@ export function repeatDispatch(name: string, level: FusedLevel): Dispatcher['dis
     }
     if (keeper === null) assertHandler(handler)
     // A copy is kept: the caller may use its object again, for another request, while this call may still be sent again.
-    const kept = { ...withSteadyHeaders(given) }
+    const kept = { ...callOf(given) }
     if (fused !== null) {
       const now = performance.now()
       if (fused.fits(kept, handler, now)) return new FusedCall(fused, kept, handler, now).enter()

@@ -8,8 +8,8 @@ import { type ChainBuilder, type ChainTarget, layerOf } from './chain-part.ts'
 import { markEdged } from './edge.ts'
 import { type CallScope, type ScopedOptions, scopeOf } from './exchange.ts'
 import { guardDispatch, withEdge } from './guard.ts'
-import { fieldOf, withSteadyHeaders } from './headers.ts'
-import { hopTo } from './hop.ts'
+import { fieldOf } from './headers.ts'
+import { callOf, hopTo } from './hop.ts'
 import { originOf } from './origin-of.ts'
 import { redactPath } from './redact.ts'
 import type { Layer } from './relay.ts'
@@ -193,7 +193,7 @@ class Place {
 function routedDispatch(place: Place, unmatched: Counted): Dispatch {
   const dispatch: Dispatch = (given, handler) => {
     const scope = scopeOf(given)
-    const opts = scope === null ? withSteadyHeaders(given) : given
+    const opts = scope === null ? callOf(given) : given
     return place.ways.send(unmatched, opts, handler, scope)
   }
   return markEdged(Object.defineProperty(dispatch, 'name', { value: 'route' }))
