@@ -163,6 +163,11 @@ export function runWithContext<Args extends unknown[], Result>(
   return storage.run(new RunningContext(made), fn, ...args)
 }
 
+/** Runs what is done for several requests, and so for none of them, outside of any context. */
+export function runWithoutContext<Result>(fn: () => Result): Result {
+  return storage.exit(fn)
+}
+
 /** The context of the request that is being served here, or `undefined` outside of one. */
 export function currentContext(): RequestContext | undefined {
   return storage.getStore()?.context

@@ -87,3 +87,14 @@ export function withTimeLeft(opts: ScopedOptions, exchange: Exchange): ScopedOpt
   }
   return headers === opts.headers ? opts : ({ ...opts, headers } as ScopedOptions)
 }
+
+/** The options of a request that several callers share: nobody's time is that of all. */
+export function withoutTimeLeft(opts: ScopedOptions): ScopedOptions {
+  const names = new Set<string>()
+  let kept: Carried | null = null
+  for (let one = carriedBy(opts); one !== null; one = one.before) {
+    if (one.timeHeader !== null && one.timeout > 0) names.add(one.timeHeader)
+    kept = { ...one, timeout: 0, before: kept }
+  }
+  return names.size === 0 ? opts : withCarried(opts, replaceHeaders(opts.headers, names, {}), kept)
+}

@@ -186,6 +186,16 @@ function breakerOutsideBalance(parts: Parts): string | null {
   )
 }
 
+function contextInsideDeduplicate(parts: Parts): string | null {
+  const [shared] = positions(parts, 'deduplicate')
+  const context = positions(parts, 'contextHeaders').at(-1)
+  if (shared === undefined || context === undefined || context < shared) return null
+  return (
+    `contextHeaders() (layer ${context + 1}) stands inside deduplicate() (layer ${shared + 1}): a request that may be shared is ` +
+    'made for nobody, and takes no context along. Put contextHeaders() above deduplicate().'
+  )
+}
+
 function fallbackInside(parts: Parts): string | null {
   const [fallback] = positions(parts, 'fallback')
   if (fallback === undefined) return null
@@ -225,6 +235,7 @@ const doubts = [
   contextInsideQueue,
   balanceOutsideAttempts,
   breakerOutsideBalance,
+  contextInsideDeduplicate,
 ]
 
 /** @throws TypeError that names every mistake, and for each what to change. */

@@ -1,6 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, errors, interceptors } from 'undici'
+import { runWithoutContext } from '../context/request-context.ts'
 import { checkOptions } from '../policies/options.ts'
+import { withoutTimeLeft } from './carried.ts'
 import { layerOf } from './chain-part.ts'
 import { effectiveOptions } from './describe.ts'
 import { markOverEdge } from './edge.ts'
@@ -232,7 +234,7 @@ class Sharer extends RawParts implements Dispatcher.DispatchHandler, Dispatcher.
  * one's caller said of it.
  */
 function forAll(opts: ScopedOptions): ScopedOptions {
-  const { resilience, ...request } = opts
+  const { resilience, ...request } = withoutTimeLeft(opts)
   delete request[kScope]
   const urlTemplate = resilience?.urlTemplate
   return urlTemplate === undefined ? request : { ...request, resilience: { urlTemplate } }
@@ -250,7 +252,7 @@ interface Begun {
  * nobody wants it any more.
  *
  * Place it outermost: deadlines and spans above it are of one caller, those below it of the request, which is a call of
- * its own.
+ * its own, in the context ({@link runWithContext}) of none of them.
  *
  * @throws TypeError for options that undici refuses, or does not know.
  */
@@ -284,7 +286,7 @@ export function deduplicate(options: DeduplicateOptions = {}): Layer {
       }
       const all = new SharedHandler(first.handler)
       try {
-        return dispatch(first.opts, all)
+        return runWithoutContext(() => dispatch(first.opts, all))
       } catch (error) {
         all.onResponseError(null, error as Error)
         return true
