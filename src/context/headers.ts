@@ -75,6 +75,7 @@ export function checkFields(option: string, given: unknown, byDefault: readonly 
 
 const grpcTimeout = 'grpc-timeout'
 const wholeMilliseconds = /^\d{1,12}$/
+const mostMilliseconds = 999_999_999_999
 // gRPC over HTTP/2, "Timeout".
 const grpcForm = /^(\d{1,8})([HMSmun])$/
 const millisecondsOf: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }
@@ -94,7 +95,7 @@ export function wholeTimeout(milliseconds: number): number {
 
 /** Whole milliseconds, as a header says them. */
 export function writeTimeout(name: string, whole: number): string {
-  if (name !== grpcTimeout) return String(whole)
+  if (name !== grpcTimeout) return String(Math.min(whole, mostMilliseconds))
   if (whole <= mostOfGrpc) return `${whole}m`
   return `${Math.min(mostOfGrpc, Math.floor(whole / 1000))}S`
 }
