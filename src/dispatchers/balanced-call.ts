@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import type { BalanceOptions } from '../policies/balance-options.ts'
-import { isUnsent, NoHostError } from '../policies/errors.ts'
+import { NoHostError } from '../policies/errors.ts'
 import type { Host } from '../policies/host.ts'
 import type { GroupedCall, HostGroup } from '../policies/host-group.ts'
 import type { HostLookup } from '../policies/host-lookup.ts'
@@ -200,7 +200,7 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
     headers: IncomingHttpHeaders,
     message?: string,
   ): void {
-    if (status >= 200) this.takeOverHop()
+    if (status >= 200) this.takeOverStart()
     super.onResponseStart(controller, status, headers, message)
   }
 
@@ -210,7 +210,7 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
     headers: IncomingHttpHeaders,
     socket: Duplex,
   ): void {
-    this.takeOverHop()
+    this.takeOverStart()
     super.onRequestUpgrade(controller, status, headers, socket)
   }
 
@@ -222,7 +222,7 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
     const { hop } = this
     if (hop !== null && !this.ended) {
-      this.takeOverHop()
+      this.takeOverStart()
       if (!this.headSeen && !this.aborted) {
         const outcome = hop.outcome ?? hop.judgeError(error, false)
         if (mayGoElsewhere(outcome, hop) && (this.body?.replayable ?? true) && this.goElsewhere(outcome)) return
@@ -233,21 +233,16 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
     super.onResponseError(controller, error)
   }
 
-  // What is known of the hop is known of the call or attempt.
-  private takeOverHop(): void {
+  // When the hop began, the call or attempt did.
+  private takeOverStart(): void {
     const { hop, scope } = this
-    if (hop === null) return
-    scope.queuedMs += hop.queuedMs
-    hop.queuedMs = 0
-    if (hop.sent) scope.sent = true
-    if (hop.startedAt !== 0) scope.startedAt = hop.startedAt
-    scope.bodyUnread ||= hop.bodyUnread
+    if (hop !== null && hop.startedAt !== 0) scope.startedAt = hop.startedAt
   }
 }
 
 // Whatever the method: nothing of the request has reached the host.
-function mayGoElsewhere({ kind, phase, error }: Outcome, hop: CallScope): boolean {
+function mayGoElsewhere({ kind, phase }: Outcome, hop: CallScope): boolean {
   if (phase !== 'before-head') return false
   if (kind === 'shed') return true
-  return kind === 'networkError' && (!hop.sent || isUnsent(error))
+  return kind === 'networkError' && !hop.sent
 }

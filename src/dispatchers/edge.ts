@@ -24,6 +24,8 @@ import { checkRequest } from './validate.ts'
 export class Edge extends GuardedCall {
   private taken: TakenHeaders | null = null
   private writing = false
+  // Something of the scope had gone out before, through another edge: a foreign layer above sends it again.
+  private wasSent = false
 
   protected override handOn(): boolean {
     const { scope } = this
@@ -39,6 +41,7 @@ export class Edge extends GuardedCall {
       scope.headAt = 0
     }
     scope.edge = this
+    this.wasSent = scope.sent
     if (this.context === null) this.start({})
     if (this.ended) return true
     scope.startedAt = scope.exchange.now()
@@ -128,7 +131,7 @@ export class Edge extends GuardedCall {
   }
 
   override onRequestStart(controller: Dispatcher.DispatchController, context: object | null): void {
-    if (this.isInnermost && !this.aborted) this.scope.sent = true
+    if (this.isInnermost && !this.aborted) this.scope.noteSent()
     this.taken?.restore()
     super.onRequestStart(controller, context)
     const { body, path } = this.opts
@@ -223,7 +226,9 @@ export class Edge extends GuardedCall {
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
     // REFUSED_STREAM is the server's word that it has not looked at the request (RFC 9113 §8.7).
     // The kit's own agent notes besides what it knows from a GOAWAY, and what never left.
-    if (isUnsent(error) || (error as { http2ErrorCode?: unknown } | null)?.http2ErrorCode === 7) this.scope.sent = false
+    // That is said of what went out last: a foreign layer further in (a redirect) may have had an answer before.
+    const isUnseen = isUnsent(error) || (error as { http2ErrorCode?: unknown } | null)?.http2ErrorCode === 7
+    if (isUnseen && this.isInnermost) this.scope.takeBackSent(this.wasSent)
     // Of an abort the transport is told in its own words.
     const told = this.aborted && this.reason !== null ? this.reason : error
     this.scope.exchange.context.runInAsyncScope(super.onResponseError, this, controller, told)

@@ -126,6 +126,25 @@ export abstract class CallScope implements Scope, ScopeHolder {
   /** A layer further in makes an attempt of this one. */
   branch(_attempt: CallScope): void {}
 
+  /** Something of it goes out. */
+  noteSent(): void {
+    this.sent = true
+  }
+
+  /** What went out last has provably reached nobody; `before`: something had gone out already then. */
+  takeBackSent(before: boolean): void {
+    this.sent = before
+  }
+
+  /** It has waited for a policy of ours. */
+  noteQueued(milliseconds: number): void {
+    this.queuedMs += milliseconds
+  }
+
+  noteUnread(): void {
+    this.bodyUnread = true
+  }
+
   /** Takes over what an attempt came to: its answer, or failure, is the call's. */
   adopt(attempt: CallScope): void {
     this.outcome = attempt.outcome

@@ -171,7 +171,7 @@ export class CockatielCall extends RepeatingCall<HeldAttempt> {
     if (!slot.taken) {
       const since = performance.now()
       await slot.granted
-      this.scope.queuedMs += performance.now() - since
+      this.scope.noteQueued(performance.now() - since)
     }
     try {
       const answer = await this.runPart(at + 1, context)
@@ -234,7 +234,7 @@ export class CockatielCall extends RepeatingCall<HeldAttempt> {
 
   private letGo(attempt: HeldAttempt): void {
     this.scope.exchange.lastError = attempt.answer?.error
-    this.scope.queuedMs += attempt.queuedMs
+    this.scope.noteQueued(attempt.queuedMs)
     attempt.discard()
     this.rewindBody()
   }
@@ -261,7 +261,7 @@ export class CockatielCall extends RepeatingCall<HeldAttempt> {
     if (attempt !== null && !this.committed) {
       this.scope.sent = attempt.sent
       this.scope.startedAt = attempt.startedAt
-      if (!attempt.discarded) this.scope.queuedMs += attempt.queuedMs
+      if (!attempt.discarded) this.scope.noteQueued(attempt.queuedMs)
     }
     super.stop(reason)
     this.aborter.abort(reason)

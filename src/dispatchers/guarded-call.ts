@@ -196,7 +196,7 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
 
   private waited(): void {
     this.waiting = null
-    this.scope.queuedMs += performance.now() - this.waitingSince
+    this.scope.noteQueued(performance.now() - this.waitingSince)
   }
 
   private granted(waiting: unknown, permit: Permit | null): void {
@@ -292,7 +292,7 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     this.timers = null
     const { scope } = this
     if (this.settled || scope.outcome === null) return
-    scope.bodyUnread = true
+    scope.noteUnread()
     warnBodyUnread(scope.origin, this.plan.unreadBodyTimeout)
     scope.exchange.context.runInAsyncScope(this.settleAll, this, scope.outcome)
   }

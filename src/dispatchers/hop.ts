@@ -10,11 +10,13 @@ import { originOf } from './origin-of.ts'
 class Hop extends CallScope {
   readonly exchange: Exchange
   private readonly from: CallScope
+  private readonly wasSent: boolean
 
   constructor(from: CallScope, origin: string) {
     super(from.number, origin, from.exchange.now())
     this.exchange = from.exchange
     this.from = from
+    this.wasSent = from.sent
     this.forked = from.forked
     this.attemptTimers = from.attemptTimers
     this.bodyTimers = from.bodyTimers
@@ -29,6 +31,31 @@ class Hop extends CallScope {
 
   override branch(attempt: CallScope): void {
     this.from.branch(attempt)
+  }
+
+  /** Whoever may send the call again, or not, asks the call. */
+  override noteSent(): void {
+    super.noteSent()
+    this.from.noteSent()
+  }
+
+  override adopt(attempt: CallScope): void {
+    super.adopt(attempt)
+    if (attempt.sent) this.from.noteSent()
+  }
+
+  override takeBackSent(before: boolean): void {
+    super.takeBackSent(before)
+    if (!before) this.from.takeBackSent(this.wasSent)
+  }
+
+  override noteQueued(milliseconds: number): void {
+    this.from.noteQueued(milliseconds)
+  }
+
+  override noteUnread(): void {
+    super.noteUnread()
+    this.from.noteUnread()
   }
 
   /** What is noted of a hop is noted of the call or attempt: that is what logs and spans tell of. */

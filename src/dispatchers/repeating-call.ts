@@ -139,7 +139,7 @@ export abstract class RepeatingCall<A extends Attempt = Attempt> extends Guarded
     this.scope.decidedBy = attempt
     if (this.committed) return
     this.committed = true
-    this.scope.queuedMs += attempt.queuedMs
+    this.scope.noteQueued(attempt.queuedMs)
     this.ownBody?.release()
   }
 

@@ -113,7 +113,7 @@ export class RetriedCall extends RepeatingCall implements RetryContext, FusedRep
     this.repeat.tally.retried(this.scope.origin)
     attempt.discarded = true
     this.scope.exchange.lastError = outcome.error
-    this.scope.queuedMs += attempt.queuedMs
+    this.scope.noteQueued(attempt.queuedMs)
     this.rewindBody()
     this.backOff(delay)
     return false
