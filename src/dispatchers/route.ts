@@ -9,7 +9,7 @@ import { markEdged } from './edge.ts'
 import { type CallScope, type ScopedOptions, scopeOf } from './exchange.ts'
 import { guardDispatch, withEdge } from './guard.ts'
 import { fieldOf } from './headers.ts'
-import { callOf, hopTo } from './hop.ts'
+import { callOf, hopTo, onHop, scopeOn } from './hop.ts'
 import { originOf } from './origin-of.ts'
 import { redactPath } from './redact.ts'
 import type { Layer } from './relay.ts'
@@ -159,7 +159,10 @@ function sentTo(
   const origin = target?.origin ?? null
   if (origin === null || origin === from) return opts
   const allowed = withoutCarried(opts, origin)
-  return scope === null ? { ...allowed, origin } : hopTo(allowed, scope, origin)
+  if (scope === null) return { ...allowed, origin }
+  // A redirect between two layers of the kit may have sent it to this table: that is a hop already.
+  const own = onHop(allowed, scope)
+  return hopTo(own, scopeOn(own, scope), origin)
 }
 
 /** Where calls go that no route takes, if there is no fallback: they are checked first, as every call is. */
