@@ -49,6 +49,9 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
   // The same, unless a layer further out that repeats has recorded it already.
   private ownBody: RecordedBody | null = null
   private sentAt = 0
+  // Its host is being asked, on this very stack; and who is asked then, where that one has refused it at once.
+  private isAsking = false
+  private nextHost: Host | null = null
 
   constructor(
     plan: CallPlan,
@@ -106,7 +109,19 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
     return this.sendTo(host)
   }
 
-  private sendTo(host: Host): boolean {
+  // One after the other, and not each on the stack of the one before: a thousand hosts may refuse it at once.
+  private sendTo(first: Host): boolean {
+    let accepted = true
+    this.isAsking = true
+    for (let host: Host | null = first; host !== null && !this.ended; host = this.nextHost) {
+      this.nextHost = null
+      accepted = this.ask(host)
+    }
+    this.isAsking = false
+    return accepted
+  }
+
+  private ask(host: Host): boolean {
     const { scope } = this
     const { group } = this.balancing
     scope.exchange.noteHost(host)
@@ -127,7 +142,7 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
       if (authority !== undefined) sent.headers = withHeader(sent.headers, 'host', authority)
       return this.plan.dispatch(sent, this)
     } catch (error) {
-      this.onResponseError(null, error as Error)
+      if (this.nextHost === null) this.onResponseError(null, error as Error)
       return true
     }
   }
@@ -158,7 +173,8 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
     this.body?.rewind()
     this.scope.outcome = null
     this.scope.note('balance.failovers', ++this.failovers)
-    exchange.run(this.sendTo, this, next)
+    if (this.isAsking) this.nextHost = next
+    else exchange.run(this.sendTo, this, next)
     return true
   }
 

@@ -260,7 +260,7 @@ export class Exchange extends CallScope implements ExchangeScope {
   done = false
   // The hosts it was sent to, in this attempt or another: the first, and the others if there are any.
   private firstHost: object | null = null
-  private otherHosts: object[] | null = null
+  private otherHosts: Set<object> | null = null
   /** What layers have decided once for all attempts: a layer and its decision, in turns; see `decisions.ts`. */
   decisions: unknown[] | null = null
   /** The retry budget that has counted this call first. */
@@ -318,9 +318,9 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** Notes a host of a group that it is sent to, so that another attempt goes to another one. */
   noteHost(host: object): void {
     if (this.firstHost === null) this.firstHost = host
-    else if (!this.hasTried(host)) {
-      this.otherHosts ??= []
-      this.otherHosts.push(host)
+    else if (host !== this.firstHost) {
+      this.otherHosts ??= new Set()
+      this.otherHosts.add(host)
     }
   }
 
@@ -329,7 +329,7 @@ export class Exchange extends CallScope implements ExchangeScope {
   }
 
   hasTried(host: object): boolean {
-    return host === this.firstHost || (this.otherHosts?.includes(host) ?? false)
+    return host === this.firstHost || (this.otherHosts?.has(host) ?? false)
   }
 
   /** Goes on with the call where something held it up: in the caller's async context, not in that of whoever woke it. */
