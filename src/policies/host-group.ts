@@ -64,7 +64,8 @@ export class HostGroup {
   /** Told when other hosts belong to it. */
   onHosts: (() => void) | null = null
   // Steps that nobody has been told of yet.
-  private steps: HostChange[] = []
+  private readonly steps: HostChange[] = []
+  private isTelling = false
 
   constructor(settings: GroupSettings) {
     this.settings = settings
@@ -161,12 +162,10 @@ export class HostGroup {
     this.settings.picker.answered?.(host, kind, headMs ?? took, now)
     const isGood = speaksFor(kind)
     if (isGood === false) host.failures++
+    // Whoever is told of what time has changed may change the settings.
+    if (epoch === host.epoch && now >= this.changesAt) this.refresh(now)
     const { ejection } = this.settings
     if (epoch !== host.epoch || ejection === null || !host.isListed) return
-    if (now >= this.changesAt) {
-      this.refresh(now)
-      if (epoch !== host.epoch) return
-    }
     if (host.standing === 'probing') this.probed(host, isGood, now, ejection)
     else if (isGood !== null) this.apply(host, ejection.judge(host, isGood), now, ejection)
   }
@@ -270,15 +269,17 @@ export class HostGroup {
   // When all is as it is to be: whoever is told may change the group.
   private tellSteps(): void {
     const { steps } = this
-    if (steps.length === 0) return
-    this.steps = []
-    for (const step of steps) {
+    if (steps.length === 0 || this.isTelling) return
+    this.isTelling = true
+    // What that leads to is told after all that came before.
+    for (let step = steps.shift(); step !== undefined; step = steps.shift()) {
       try {
         this.settings.onHostChange?.(step)
       } catch (error) {
         throwLater(error)
       }
     }
+    this.isTelling = false
   }
 
   private warmUp(host: Host, now: number): void {
