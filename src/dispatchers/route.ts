@@ -258,9 +258,9 @@ export function route(routes: readonly Route[], options: RouteOptions = {}): Rou
     current = next
   }
   const state = () => {
-    const views: Record<string, RouteView> = {}
-    for (const { label, index } of current.rules) views[label] = { matched: current.counts[index]?.matched ?? 0 }
-    return { routes: views, unmatched: unmatched.matched }
+    const { rules, counts } = current
+    const routes = rules.map(({ label, index }) => [label, { matched: (counts[index] as Counted).matched }] as const)
+    return { routes: Object.fromEntries(routes), unmatched: unmatched.matched }
   }
   return Object.assign(layer, { update, state })
 }

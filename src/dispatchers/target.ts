@@ -37,6 +37,10 @@ export function checkOrigin(name: string, given: unknown, allowed: string): stri
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '') {
     throw new TypeError(`${name} must be an origin, with no path, got ${show(String(given))}`)
   }
+  // They would be left out, and nobody would know.
+  if (url.username !== '' || url.password !== '') {
+    throw new TypeError(`${name} must be an origin, with no name and password, got one for ${show(url.origin)}`)
+  }
   return url.origin
 }
 

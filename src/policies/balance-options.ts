@@ -132,7 +132,8 @@ function nameOf(hosts: CheckedBalance['hosts']): string {
 /** Checks options of `balance()`. */
 export function checkBalance(options: BalanceOptions): CheckedBalance {
   checkOptions('balance', options, optionNames)
-  const { panicThreshold, slowStart, refresh } = { ...balanceDefaults, ...options }
+  const given = { ...balanceDefaults, ...withoutUndefined(options) }
+  const { panicThreshold, slowStart, refresh } = given
   const { ejection = {}, health = false, random = Math.random, onHostChange } = options
   const hosts = isLookedUp(options.hosts) ? options.hosts : checkHosts('balance: hosts', options.hosts)
   return {
@@ -140,7 +141,7 @@ export function checkBalance(options: BalanceOptions): CheckedBalance {
     name: options.name ?? nameOf(hosts),
     refresh: checkDuration('balance: refresh', refresh),
     key: options.key,
-    picker: checkPicker({ ...balanceDefaults, ...withoutUndefined(options) }),
+    picker: checkPicker(given),
     ejection: ejection === false ? null : new OutlierEjection(checkEjection('balance: ejection', ejection)),
     panicThreshold: checkNumber('balance: panicThreshold', panicThreshold, { min: 0, max: 1 }),
     health: health === false ? null : checkHealth('balance: health', health),

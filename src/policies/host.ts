@@ -32,9 +32,12 @@ export interface HostSpec {
 
 const optionNames = ['origin', 'weight', 'servername', 'authority']
 
-function checkText(name: string, value: unknown): string | undefined {
-  if (value === undefined || (typeof value === 'string' && value !== '')) return value
-  throw new TypeError(`${name} must be a host name, got ${show(value)}`)
+// What is none would fail every call to the host, or be read as the name of another one.
+function checkAuthority(name: string, value: unknown, mayHavePort: boolean): string | undefined {
+  if (value === undefined) return undefined
+  const url = typeof value === 'string' && /^[\w.:[\]-]+$/.test(value) ? URL.parse(`http://${value}`) : null
+  if (url !== null && (mayHavePort || !(value as string).includes(':'))) return value as string
+  throw new TypeError(`${name} must be a host name${mayHavePort ? ' and maybe a port' : ''}, got ${show(value)}`)
 }
 
 /**
@@ -45,7 +48,8 @@ function checkText(name: string, value: unknown): string | undefined {
 export function checkOrigin(name: string, origin: unknown): URL {
   const url = typeof origin === 'string' || origin instanceof URL ? URL.parse(origin) : null
   const isHttp = url?.protocol === 'http:' || url?.protocol === 'https:'
-  if (url === null || !isHttp || url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
+  const hasMore = url?.pathname !== '/' || `${url.search}${url.hash}${url.username}${url.password}` !== ''
+  if (url === null || !isHttp || hasMore) {
     throw new TypeError(`${name}: origin must be an http(s) origin such as https://10.0.0.7:8443, got ${show(origin)}`)
   }
   return url
@@ -58,8 +62,8 @@ function checkHost(name: string, given: HostOptions | string | URL): HostSpec {
   return {
     origin: checkOrigin(name, origin).origin,
     weight: checkNumber(`${name}: weight`, weight, { min: 0, max: 1e6 }),
-    servername: checkText(`${name}: servername`, options.servername),
-    authority: checkText(`${name}: authority`, options.authority),
+    servername: checkAuthority(`${name}: servername`, options.servername, false),
+    authority: checkAuthority(`${name}: authority`, options.authority, true),
   }
 }
 
