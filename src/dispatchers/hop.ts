@@ -1,3 +1,4 @@
+import type { Outcome } from '../policies/outcome.ts'
 import { withoutCarried } from './carried.ts'
 import { CallScope, type Exchange, kScope, type ScopedOptions, withScope } from './exchange.ts'
 import { headerOf, withSteadyHeaders } from './headers.ts'
@@ -47,6 +48,12 @@ class Hop extends CallScope {
   override takeBackSent(before: boolean): void {
     super.takeBackSent(before)
     if (!before) this.from.takeBackSent(this.wasSent)
+  }
+
+  /** Whoever refused it knows best; the error alone may not tell. */
+  override refuse(error: unknown): Outcome {
+    this.outcome = this.from.refuse(error)
+    return this.outcome
   }
 
   override noteQueued(milliseconds: number): void {
