@@ -40,7 +40,7 @@ export class Edge extends GuardedCall {
       scope.outcome = null
       scope.headAt = 0
     }
-    scope.edge = this
+    scope.reach(this)
     this.wasSent = scope.sent
     if (this.context === null) this.start({})
     if (this.ended) return true
@@ -77,7 +77,7 @@ export class Edge extends GuardedCall {
   override takeOver(begun: Begun, clockSince: number | null = null): void {
     super.takeOver(begun)
     const { scope } = this
-    scope.edge = this
+    scope.reach(this)
     const timers = begun.headSeen ? scope.bodyTimers : scope.attemptTimers
     if (clockSince !== null && timers !== null) this.arm(timers, clockSince)
   }

@@ -126,6 +126,11 @@ export abstract class CallScope implements Scope, ScopeHolder {
   /** A layer further in makes an attempt of this one. */
   branch(_attempt: CallScope): void {}
 
+  /** An edge has it now: one further in than those before, or a later one. */
+  reach(edge: Edge): void {
+    this.edge = edge
+  }
+
   /** Something of it goes out. */
   noteSent(): void {
     this.sent = true

@@ -1,5 +1,6 @@
 import type { Outcome } from '../policies/outcome.ts'
 import { withoutCarried } from './carried.ts'
+import type { Edge } from './edge.ts'
 import { CallScope, type Exchange, kScope, type ScopedOptions, withScope } from './exchange.ts'
 import { headerOf, withSteadyHeaders } from './headers.ts'
 import { originOf } from './origin-of.ts'
@@ -21,9 +22,16 @@ class Hop extends CallScope {
     this.forked = from.forked
     this.attemptTimers = from.attemptTimers
     this.bodyTimers = from.bodyTimers
+    // A foreign layer may lie between the edge that has the call or attempt and the one that will have the hop.
+    this.edge = from.edge
     this.traceId = from.traceId
     this.spanId = from.spanId
     this.trace = from.trace
+  }
+
+  override reach(edge: Edge): void {
+    super.reach(edge)
+    this.from.reach(edge)
   }
 
   override tellHead(): void {

@@ -1,7 +1,8 @@
-import { balance, bulkhead, type CallRecord, logging, retry, route } from 'roundtripper'
+import { attemptTimeout, balance, bulkhead, type CallRecord, canary, logging, retry, route } from 'roundtripper'
+import { gate } from 'roundtripper/testing'
 import { interceptors } from 'undici'
 import { describe, expect, it } from 'vitest'
-import { call, chainTo, errorOf, protocols, quick, serve } from '../dispatchers/retry-servers.ts'
+import { call, chainTo, errorOf, protocols, quick, serve, stopClock } from '../dispatchers/retry-servers.ts'
 
 const order = { method: 'POST', body: 'an order' } as const
 
@@ -56,4 +57,44 @@ it.each([
     const sent = servers.flatMap(({ requests }) => requests.filter(({ path }) => path === '/order'))
     expect(sent).toHaveLength(1)
   }
+})
+
+// With the redirect above them the same was lost: the edge over the redirect took itself for the one next to the server.
+it.each([
+  [
+    'a route',
+    (one: string, other: string) =>
+      route([
+        { path: '/order', to: one },
+        { path: '/done', to: other },
+      ]),
+  ],
+  ['a group', (one: string, other: string) => balance({ hosts: [one, other], algorithm: 'roundRobin' })],
+  ['a canary', (one: string) => canary({ variants: { one: { weight: 1, to: one } } })],
+])('15: nor is one below a redirect that %s sends on', async (_, below) => {
+  const servers = [await serve({ protocol: 'h2' }), await serve({ protocol: 'h2' })]
+  const [one, other] = servers as [(typeof servers)[0], (typeof servers)[0]]
+  for (const server of servers) {
+    server.script('/order', { status: 303, headers: { location: '/done' } })
+    server.script('/done', { refuse: true })
+  }
+  const redirect = interceptors.redirect({ maxRedirections: 1 })
+  const chain = chainTo(one, retry(quick), redirect, below(one.origin, other.origin))
+  await errorOf(call(chain, 'http://shop/order', order))
+  expect(servers.flatMap(({ requests }) => requests.filter(({ path }) => path === '/order'))).toHaveLength(1)
+})
+
+it('19: nor does the clock of an attempt run while it is queued behind a route', async () => {
+  const held = gate()
+  const server = await serve({ protocol: 'h2', respond: { hold: held.promise } })
+  const slots = bulkhead({ limit: 1, queue: 1 })
+  const redirect = interceptors.redirect({ maxRedirections: 1 })
+  const first = call(chainTo(server, slots), server.url('/'))
+  await server.nextRequest()
+  const clock = stopClock()
+  const chain = chainTo(server, attemptTimeout(1_000), redirect, route([{ to: server.origin }]), slots)
+  const second = call(chain, 'http://shop/')
+  await clock.advance(2_000)
+  held.open()
+  expect([(await first).status, (await second).status]).toEqual([200, 200])
 })
