@@ -196,7 +196,7 @@ export class HostGroup {
   }
 
   private apply(host: Host, rule: EjectionRule | null, now: number, ejection: OutlierEjection): void {
-    if (rule === null || this.outs() >= ejection.most(this.hosts.length)) return
+    if (rule === null || this.outs() >= this.mostOut(ejection)) return
     this.eject(host, now, ejection, rule)
     this.refresh(now)
   }
@@ -213,6 +213,13 @@ export class HostGroup {
     return count
   }
 
+  // Who has no weight serves nobody, and does not make room for the ejection of one who does.
+  private mostOut(ejection: OutlierEjection): number {
+    let serving = 0
+    for (const { spec } of this.hosts) if (spec.weight > 0) serving++
+    return ejection.most(serving)
+  }
+
   // Other hosts, or other settings: no host stands as it could not stand under these.
   private comply(now: number): void {
     const { ejection, isChecked } = this.settings
@@ -226,7 +233,7 @@ export class HostGroup {
     }
     // Of a group that has become smaller more may be out than is allowed: whoever would be back first is back now.
     if (ejection === null) return
-    const excess = this.outs() - ejection.most(this.hosts.length)
+    const excess = this.outs() - this.mostOut(ejection)
     if (excess <= 0) return
     const out = this.hosts.filter(isOut).toSorted((one, other) => one.ejectedUntil - other.ejectedUntil)
     for (const host of out.slice(0, excess)) {
@@ -335,7 +342,7 @@ export class HostGroup {
     // What was counted long ago says nothing of now.
     const outliers = now < intervalEnds + interval ? ejection.outliers(this.hosts.filter(isIn)) : []
     for (const { host, rule } of outliers) {
-      if (host.standing !== 'in' || this.outs() >= ejection.most(this.hosts.length)) continue
+      if (host.standing !== 'in' || this.outs() >= this.mostOut(ejection)) continue
       this.eject(host, now, ejection, rule)
     }
     for (const host of this.hosts) {

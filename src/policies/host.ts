@@ -70,7 +70,7 @@ function checkHost(name: string, given: HostOptions | string | URL): HostSpec {
 /**
  * Checks a list of hosts; an origin that stands twice is one host with both weights.
  *
- * @throws TypeError, RangeError for what is no list of hosts, and for one in which nobody has a weight.
+ * @throws TypeError, RangeError for what is no list of hosts, for one host under two names, and where nobody has a weight.
  */
 export function checkHosts(name: string, given: unknown): HostSpec[] {
   if (!Array.isArray(given)) throw new TypeError(`${name} must be a list of hosts, got ${show(given)}`)
@@ -78,6 +78,11 @@ export function checkHosts(name: string, given: unknown): HostSpec[] {
   for (const [at, one] of given.entries()) {
     const spec = checkHost(`${name}[${at}]`, one)
     const known = specs.get(spec.origin)
+    if (known !== undefined && (known.servername !== spec.servername || known.authority !== spec.authority)) {
+      throw new TypeError(
+        `${name}[${at}]: ${show(spec.origin)} must have one servername and one authority, got others before`,
+      )
+    }
     specs.set(spec.origin, known === undefined ? spec : { ...spec, weight: known.weight + spec.weight })
   }
   const found = [...specs.values()]

@@ -24,6 +24,21 @@ it.each([
   expect(() => balance({ hosts: [{ origin: 'https://10.0.0.1', ...names }] })).not.toThrow()
 })
 
+// The second name was dropped, and half of the calls went out under the first.
+it('one host under two names is refused', () => {
+  const origin = 'https://10.0.0.1'
+  for (const names of [{ servername: 'b.test' }, { servername: 'a.test', authority: 'b.test' }, {}]) {
+    expect(() =>
+      balance({
+        hosts: [
+          { origin, servername: 'a.test' },
+          { origin, ...names },
+        ],
+      }),
+    ).toThrow('balance: hosts[1]: "https://10.0.0.1" must have one servername and one authority, got others before')
+  }
+})
+
 it('credentials in an origin are not left out in silence', () => {
   expect(() => balance({ hosts: ['http://:secret@a.test'] })).toThrow('hosts[0]: origin must be an http(s) origin')
   expect(() => route([{ to: 'http://me:secret@a.test' }])).toThrow(
