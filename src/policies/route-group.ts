@@ -120,7 +120,8 @@ function headerFits({ name, wanted }: HeaderRule, query: RouteQuery): boolean {
   return value !== undefined && wanted.test(value)
 }
 
-function mediaTypeFits(wanted: string, given: string | undefined): boolean {
+/** Whether a `content-type` is of the media type that a route asks for. */
+export function mediaTypeFits(wanted: string, given: string | undefined): boolean {
   if (given === undefined) return false
   const semicolon = given.indexOf(';')
   const type = (semicolon < 0 ? given : given.slice(0, semicolon)).trim().toLowerCase()

@@ -1,3 +1,4 @@
+import { mediaTypeFits } from './route-group.ts'
 import { hostsMeet } from './route-host.ts'
 import type { CheckedRule, HeaderRule } from './route-rule.ts'
 import { pathsMeet } from './route-shape.ts'
@@ -61,6 +62,13 @@ function mediaTypesMeet(one: string | null, other: string | null): boolean {
   return type === otherType && (subtype === '*' || otherSubtype === '*' || subtype === otherSubtype)
 }
 
+// One may ask for a media type, and the other for the header that tells it.
+function headerTellsType({ headers }: CheckedRule, contentType: string | null): boolean {
+  if (contentType === null) return true
+  const wanted = headers.find(({ name }) => name === 'content-type')?.wanted
+  return typeof wanted === 'string' ? mediaTypeFits(contentType, wanted) : wanted !== false
+}
+
 function methodsMeet(one: CheckedRule['methods'], other: CheckedRule['methods']): boolean {
   return one === null || other === null || one.some((method) => other.includes(method))
 }
@@ -71,6 +79,8 @@ export function rulesMeet(one: CheckedRule, other: CheckedRule): boolean {
     methodsMeet(one.methods, other.methods) &&
     headersMeet(one, other) &&
     mediaTypesMeet(one.contentType, other.contentType) &&
+    headerTellsType(one, other.contentType) &&
+    headerTellsType(other, one.contentType) &&
     pathsMeet(one.path, other.path) &&
     hostsMeet(one.host, other.host)
   )
