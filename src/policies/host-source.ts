@@ -36,7 +36,8 @@ export function isLookedUp(hosts: unknown): hosts is HostFunction | HostSource {
 
 /** What is looked for, as errors name it. */
 export function nameOfSource({ name }: HostFunction | HostSource): string {
-  return name === undefined || name === '' ? 'a group' : name
+  // A function has the name of the option that it was given as, if no other.
+  return name === undefined || name === '' || name === 'hosts' ? 'a group' : name
 }
 
 /** An answer in its longer form. */

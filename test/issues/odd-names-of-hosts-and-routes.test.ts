@@ -1,5 +1,6 @@
 import { balance, route } from 'roundtripper'
 import { expect, it } from 'vitest'
+import { call, chainTo, errorOf } from '../dispatchers/retry-servers.ts'
 
 // They were taken, and each call to the host failed at its edge: no failure of the host, which was called on and on.
 it.each([
@@ -37,6 +38,12 @@ it('one host under two names is refused', () => {
       }),
     ).toThrow('balance: hosts[1]: "https://10.0.0.1" must have one servername and one authority, got others before')
   }
+})
+
+it('a function without a name is not called by that of the option', async () => {
+  const chain = chainTo({}, balance({ hosts: () => [] }))
+  const error = await errorOf(call(chain, 'http://users/'))
+  expect(error).toMatchObject({ message: 'No host of a group to call: the list of hosts is empty' })
 })
 
 it('credentials in an origin are not left out in silence', () => {
