@@ -18,6 +18,7 @@ import type { HealthChecks } from './health-checks.ts'
 import { hopTo } from './hop.ts'
 import { isMarked } from './repeating-call.ts'
 import { type BodyBranch, type RecordedBody, recordBody } from './replay.ts'
+import { hasTried, noteHost } from './tried-hosts.ts'
 
 /** What all calls of one `balance()` share, and `update()` changes. */
 export interface BalancePlan {
@@ -66,11 +67,11 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
   }
 
   get isAgain(): boolean {
-    return this.scope.exchange.hasTriedAny
+    return this.scope.exchange.firstHost !== null
   }
 
   hasTried(host: Host): boolean {
-    return this.scope.exchange.hasTried(host)
+    return hasTried(this.scope.exchange, host)
   }
 
   get key(): string | undefined {
@@ -124,7 +125,7 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
   private ask(host: Host): boolean {
     const { scope } = this
     const { group } = this.balancing
-    scope.exchange.noteHost(host)
+    noteHost(scope.exchange, host)
     scope.host = host.origin
     this.host = host
     this.isJudged = false
@@ -169,7 +170,7 @@ export class BalancedCall extends GuardedCall implements GroupedCall {
     this.leave()
     const { exchange } = this.scope
     const next = group.pick(this, exchange.now())
-    if (next === null || exchange.hasTried(next)) return false
+    if (next === null || hasTried(exchange, next)) return false
     this.body?.rewind()
     this.scope.outcome = null
     this.scope.note('balance.failovers', ++this.failovers)

@@ -16,7 +16,7 @@ import type { RetryBudget } from '../policies/retry-budget.ts'
 import { type AttemptObserver, ObserverPair } from './attempt-observer.ts'
 import { type CallOptions, callOptionsProblem, rankOf } from './call-options.ts'
 import type { Edge } from './edge.ts'
-import { headKind, JudgedOutcome } from './judged-outcome.ts'
+import { headKind, JudgedOutcome, judgements } from './judged-outcome.ts'
 import { originOf } from './origin-of.ts'
 import type { PeerInfo } from './peers.ts'
 
@@ -221,16 +221,6 @@ export abstract class CallScope implements Scope, ScopeHolder {
 
 const normal = rankOf()
 
-// What a user's own judgement may say; the other kinds are facts that only the kit knows.
-const judgements: ReadonlySet<unknown> = new Set<OutcomeKind>([
-  'success',
-  'clientError',
-  'throttled',
-  'serverError',
-  'networkError',
-  'timeout',
-])
-
 /** The call: scope 0, and what all its attempts share. Made by the outermost layer of the kit that the call meets. */
 export class Exchange extends CallScope implements ExchangeScope {
   readonly method: string
@@ -263,9 +253,9 @@ export class Exchange extends CallScope implements ExchangeScope {
   /** The name of the route that took it; `undefined` where none with a name did. */
   route: string | undefined = undefined
   done = false
-  // The hosts it was sent to, in this attempt or another: the first, and the others if there are any.
-  private firstHost: object | null = null
-  private otherHosts: Set<object> | null = null
+  /** The hosts of groups that it was sent to, in this attempt or another; see `tried-hosts.ts`. */
+  firstHost: object | null = null
+  otherHosts: Set<object> | null = null
   /** What layers have decided once for all attempts: a layer and its decision, in turns; see `decisions.ts`. */
   decisions: unknown[] | null = null
   /** The retry budget that has counted this call first. */
@@ -318,23 +308,6 @@ export class Exchange extends CallScope implements ExchangeScope {
     const { retries, hedges } = this
     if (retries === 0 || hedges === 0) return true
     return this.attempts - this.attemptsBefore + this.backingOff < 1 + retries + hedges
-  }
-
-  /** Notes a host of a group that it is sent to, so that another attempt goes to another one. */
-  noteHost(host: object): void {
-    if (this.firstHost === null) this.firstHost = host
-    else if (host !== this.firstHost) {
-      this.otherHosts ??= new Set()
-      this.otherHosts.add(host)
-    }
-  }
-
-  get hasTriedAny(): boolean {
-    return this.firstHost !== null
-  }
-
-  hasTried(host: object): boolean {
-    return host === this.firstHost || (this.otherHosts?.has(host) ?? false)
   }
 
   /** Goes on with the call where something held it up: in the caller's async context, not in that of whoever woke it. */
