@@ -6,7 +6,6 @@ import type { Permit } from '../policies/policy.ts'
 import type { RetryRequest } from '../policies/retry.ts'
 import { checkWeights, TrafficSplit, type Weighted } from '../policies/traffic-split.ts'
 import type { CallKeeper, Stage } from './call-plan.ts'
-import { withoutCarried } from './carried.ts'
 import { type ChainBuilder, type ChainTarget, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
 import { decide, decisionOf } from './decisions.ts'
@@ -14,10 +13,10 @@ import { markEdged } from './edge.ts'
 import { type CallScope, type ScopedOptions, scopeOf } from './exchange.ts'
 import { guardOver, withEdge } from './guard.ts'
 import { headerOf } from './headers.ts'
-import { callOf, hopTo } from './hop.ts'
+import { callOf } from './hop.ts'
 import { originOf } from './origin-of.ts'
 import { requestOf } from './request-of.ts'
-import { describeTarget, type PreparedTarget, prepareTarget, type Target } from './target.ts'
+import { describeTarget, elsewhere, type PreparedTarget, prepareTarget, type Target } from './target.ts'
 import { TargetDispatches } from './target-dispatches.ts'
 import { isToken } from './validate.ts'
 
@@ -215,14 +214,6 @@ class Canary {
     }
     return split.at(random())
   }
-}
-
-/** On to another origin, in a scope of its own. */
-function elsewhere(inner: Dispatcher['dispatch'], origin: string): Dispatcher['dispatch'] {
-  return markEdged((opts, handler) => {
-    const scope = scopeOf(opts) as CallScope
-    return inner(hopTo(withoutCarried(opts, origin), scope, origin), handler)
-  })
 }
 
 /** One place of a canary() in a chain: for each variant, the stages above and its target as one. */

@@ -3,7 +3,7 @@ import type { CallKeeper, Stage } from './call-plan.ts'
 import { type ChainBuilder, chainPartOf } from './chain-part.ts'
 import { isOverEdge, markOverEdge } from './edge.ts'
 import { noteGround } from './ground.ts'
-import { guardDispatch, withEdge } from './guard.ts'
+import { guardDispatch, guardOver, withEdge } from './guard.ts'
 import type { Layer } from './relay.ts'
 
 /** What `compose` takes: layers, lists of layers, and nothing (`null`, `undefined`, `false`), which is left out. */
@@ -68,13 +68,14 @@ function applyForeign(
 /**
  * The dispatch function of layers over another one. Adjacent stages become one guard, together with the layer below them
  * where it can take them in. With a `keeper` the outermost guard is there in any case: it keeps the calls for close() and
- * destroy(), and gives the consumer one controller.
+ * destroy(), and gives the consumer one controller. `above`: stages that stand over all the layers.
  */
 export function foldLayers(
   layers: readonly Layer[],
   ground: Dispatcher['dispatch'],
   origin: string | null | undefined,
   keeper: CallKeeper | null,
+  above: readonly Stage[] = [],
 ): Dispatcher['dispatch'] {
   let dispatch = ground
   let run: Stage[] = []
@@ -99,6 +100,10 @@ export function foldLayers(
       dispatch = applyForeign(layer, at, fold(), origin)
     }
   }
+  if (!haveOneClock(above, run)) dispatch = fold()
+  run.unshift(...above)
+  // Where nothing but an edge is below, the stages above it and that edge are one.
+  if (build === null && above.length > 0) return guardOver(run, dispatch, keeper, 'chain')
   if (keeper === null) return fold()
   return build === null ? guardDispatch(run, dispatch, keeper, 'chain') : (build as ChainBuilder)(run, dispatch, keeper)
 }

@@ -3,17 +3,17 @@ import { NoRouteError } from '../policies/errors.ts'
 import { checkOptions } from '../policies/options.ts'
 import { type CheckedRule, checkTable, type RouteRule } from '../policies/route-rule.ts'
 import { RouteTable } from '../policies/route-table.ts'
-import { withoutCarried } from './carried.ts'
+import type { CallKeeper, Stage } from './call-plan.ts'
 import { type ChainBuilder, type ChainTarget, layerOf } from './chain-part.ts'
 import { markEdged } from './edge.ts'
 import { type CallScope, type ScopedOptions, scopeOf } from './exchange.ts'
 import { guardDispatch, withEdge } from './guard.ts'
 import { fieldOf } from './headers.ts'
-import { callOf, hopTo, onHop, scopeOn } from './hop.ts'
+import { callOf } from './hop.ts'
 import { originOf } from './origin-of.ts'
 import { redactPath } from './redact.ts'
 import type { Layer } from './relay.ts'
-import { describeTarget, type PreparedTarget, prepareTarget, type Target } from './target.ts'
+import { describeTarget, elsewhere, type PreparedTarget, prepareTarget, type Target } from './target.ts'
 
 /** One route: which calls it takes, and where they go. */
 export interface Route extends RouteRule {
@@ -113,56 +113,62 @@ class Routing {
   }
 }
 
-/** The dispatch functions of a routing over what is below the layer, in one of the chains that it stands in. */
-class Ways {
-  readonly routing: Routing
-  private readonly dispatches: readonly Dispatch[]
-  private readonly fallback: Dispatch
+/** Stands over what a route goes to: counts, and notes the name. */
+class Taken implements Stage {
+  private readonly counted: Counted
+  private readonly label: string | null
 
-  constructor(routing: Routing, inner: Dispatch) {
-    const known = new Map<PreparedTarget, Dispatch>()
-    const over = (target: PreparedTarget): Dispatch => {
-      // A list of layers may begin with a foreign one.
-      const dispatch = known.get(target) ?? withEdge(target.over(inner))
-      known.set(target, dispatch)
-      return dispatch
-    }
-    this.routing = routing
-    this.dispatches = routing.targets.map(over)
-    this.fallback = routing.fallback === null ? refusing(routing) : over(routing.fallback)
+  constructor(counted: Counted, label: string | null) {
+    this.counted = counted
+    this.label = label
   }
 
-  send(unmatched: Counted, opts: ScopedOptions, handler: Dispatcher.DispatchHandler, scope: CallScope | null): boolean {
-    const { routing } = this
-    const from = originOf(opts)
-    const rule = routing.table.find(opts.method, from, opts.path, opts.headers)
-    if (rule === null) {
-      unmatched.matched++
-      return this.fallback(sentTo(routing.fallback, opts, scope, from), handler)
-    }
-    const { index } = rule
-    ;(routing.counts[index] as Counted).matched++
-    if (rule.isNamed && scope !== null) scope.exchange.route = rule.label
-    return (this.dispatches[index] as Dispatch)(
-      sentTo(routing.targets[index] as PreparedTarget, opts, scope, from),
-      handler,
-    )
+  acquire(scope: CallScope): null {
+    this.counted.matched++
+    if (this.label !== null) scope.exchange.route = this.label
+    return null
   }
 }
 
-function sentTo(
-  target: PreparedTarget | null,
-  opts: ScopedOptions,
-  scope: CallScope | null,
-  from: string,
-): ScopedOptions {
-  const origin = target?.origin ?? null
-  if (origin === null || origin === from) return opts
-  const allowed = withoutCarried(opts, origin)
-  if (scope === null) return { ...allowed, origin }
-  // A redirect between two layers of the kit may have sent it to this table: that is a hop already.
-  const own = onHop(allowed, scope)
-  return hopTo(own, scopeOn(own, scope), origin)
+/** The dispatch functions of a routing, in one of the chains that the layer stands in. */
+class Ways {
+  readonly dispatch: Dispatch
+  private readonly table: RouteTable<GivenHeaders>
+  private readonly dispatches: readonly Dispatch[]
+  private readonly fallback: Dispatch
+
+  constructor(routing: Routing, { stages, inner, keeper, unmatched }: Place) {
+    const { table, rules, counts, targets } = routing
+    this.table = table
+    // Layers above may set headers. Where no route asks for any, the route is chosen before they are asked: then one object
+    // serves them, the count, and what is next below.
+    const [above, told] = table.readsHeaders ? [[], null] : [stages, keeper]
+    const over = ({ origin, ...target }: PreparedTarget, taken: Taken): Dispatch => {
+      const below = [...above, taken]
+      return origin === null
+        ? target.over(inner, below, told)
+        : guardDispatch(below, elsewhere(withEdge(inner), origin), told, 'route')
+    }
+    this.dispatches = targets.map((target, index) => {
+      const { label, isNamed } = rules[index] as CheckedRule
+      return over(target, new Taken(counts[index] as Counted, isNamed ? label : null))
+    })
+    const taken = new Taken(unmatched, null)
+    this.fallback =
+      routing.fallback === null
+        ? guardDispatch([...above, taken], refusing(routing), told, 'route')
+        : over(routing.fallback, taken)
+    this.dispatch = table.readsHeaders ? guardDispatch(stages, this.choosing(), keeper, 'route') : this.choosing()
+  }
+
+  private choosing(): Dispatch {
+    return markEdged((given, handler) => {
+      const opts = scopeOf(given) === null ? callOf(given) : given
+      const rule = this.table.find(opts.method, originOf(opts), opts.path, opts.headers)
+      const dispatch = rule === null ? this.fallback : (this.dispatches[rule.index] as Dispatch)
+      return dispatch(opts, handler)
+    })
+  }
 }
 
 /** Where calls go that no route takes, if there is no fallback: they are checked first, as every call is. */
@@ -181,24 +187,29 @@ function refusing({ given }: Routing): Dispatch {
 /** A chain that the layer stands in. */
 class Place {
   ways: Ways
+  readonly stages: readonly Stage[]
   readonly inner: Dispatch
+  readonly keeper: CallKeeper | null
+  readonly unmatched: Counted
 
-  constructor(routing: Routing, inner: Dispatch) {
+  constructor(
+    routing: Routing,
+    stages: readonly Stage[],
+    inner: Dispatch,
+    keeper: CallKeeper | null,
+    unmatched: Counted,
+  ) {
+    this.stages = stages
     this.inner = inner
-    this.ways = new Ways(routing, inner)
+    this.keeper = keeper
+    this.unmatched = unmatched
+    this.ways = new Ways(routing, this)
   }
 }
 
-/**
- * No object for a call, and no exchange of its own: where this is the first layer of the kit that a call meets, the first
- * one on its way makes it.
- */
-function routedDispatch(place: Place, unmatched: Counted): Dispatch {
-  const dispatch: Dispatch = (given, handler) => {
-    const scope = scopeOf(given)
-    const opts = scope === null ? callOf(given) : given
-    return place.ways.send(unmatched, opts, handler, scope)
-  }
+/** No object for a call, and no exchange of its own: the guard of what was chosen makes them. */
+function routedDispatch(place: Place): Dispatch {
+  const dispatch: Dispatch = (opts, handler) => place.ways.dispatch(opts, handler)
   return markEdged(Object.defineProperty(dispatch, 'name', { value: 'route' }))
 }
 
@@ -228,11 +239,10 @@ export function route(routes: readonly Route[], options: RouteOptions = {}): Rou
     return found
   }
   const build: ChainBuilder = (stages, inner, keeper) => {
-    const place = new Place(current, inner)
+    const place = new Place(current, stages, inner, keeper, unmatched)
     placesNow()
     places.add(new WeakRef(place))
-    const dispatch = routedDispatch(place, unmatched)
-    return stages.length === 0 && keeper === null ? dispatch : guardDispatch(stages, dispatch, keeper, 'route')
+    return routedDispatch(place)
   }
   const layer = layerOf(
     {
@@ -253,7 +263,7 @@ export function route(routes: readonly Route[], options: RouteOptions = {}): Rou
     checkOptions('route', changes, ['routes', 'fallback'])
     const fallback = 'fallback' in changes ? changes.fallback : current.fallbackTo
     const next = new Routing(changes.routes ?? current.given, fallback, current)
-    const found = placesNow().map((place) => ({ place, ways: new Ways(next, place.inner) }))
+    const found = placesNow().map((place) => ({ place, ways: new Ways(next, place) }))
     for (const { place, ways } of found) place.ways = ways
     current = next
   }

@@ -1,13 +1,16 @@
 import { Dispatcher } from 'undici'
 import { show } from '../policies/options.ts'
+import type { CallKeeper, Stage } from './call-plan.ts'
 import { withoutCarried } from './carried.ts'
 import { chainPartOf } from './chain-part.ts'
 import { checkMistakes } from './check-chain.ts'
 import { describeLayer } from './describe.ts'
 import { originOfDispatcher } from './dispatcher-origin.ts'
 import { markEdged } from './edge.ts'
+import { type CallScope, scopeOf } from './exchange.ts'
 import { flattenLayers, foldLayers, type Layers } from './fold-layers.ts'
-import { withEdge } from './guard.ts'
+import { guardDispatch, withEdge } from './guard.ts'
+import { hopTo } from './hop.ts'
 import type { Layer } from './relay.ts'
 
 /**
@@ -21,11 +24,29 @@ export interface PreparedTarget {
   readonly origin: string | null
   /** The layers on the way; `null`: it leaves the chain, for another dispatcher. */
   readonly layers: readonly Layer[] | null
-  over(inner: Dispatcher['dispatch']): Dispatcher['dispatch']
+  /** `stages` are those that stand above it, told of by `keeper`: they are one with what is next below, where that can be. */
+  over(inner: Dispatcher['dispatch'], stages?: readonly Stage[], keeper?: CallKeeper | null): Dispatcher['dispatch']
 }
 
 function isDispatcher(value: unknown): value is Dispatcher {
   return value instanceof Dispatcher || typeof (value as Partial<Dispatcher> | null)?.dispatch === 'function'
+}
+
+function guarded(
+  dispatch: Dispatcher['dispatch'],
+  stages: readonly Stage[] = [],
+  keeper: CallKeeper | null = null,
+): Dispatcher['dispatch'] {
+  return stages.length === 0 && keeper === null ? dispatch : guardDispatch(stages, dispatch, keeper, 'target')
+}
+
+/** On to another origin, in a scope of its own. The first layer of the kit that a call meets stands above. */
+export function elsewhere(inner: Dispatcher['dispatch'], origin: string): Dispatcher['dispatch'] {
+  return markEdged((opts, handler) => {
+    const scope = scopeOf(opts) as CallScope
+    if (scope.origin === origin) return inner(opts, handler)
+    return inner(hopTo(withoutCarried(opts, origin), scope, origin), handler)
+  })
 }
 
 /** An http(s) origin that somebody configured. */
@@ -64,16 +85,18 @@ export function dispatchOf(dispatcher: Dispatcher): Dispatcher['dispatch'] {
 export function prepareTarget(name: string, target: Target): PreparedTarget {
   if (isDispatcher(target)) {
     const dispatch = dispatchOf(target)
-    return { origin: null, layers: null, over: () => dispatch }
+    return { origin: null, layers: null, over: (_, stages, keeper) => guarded(dispatch, stages, keeper) }
   }
   if (typeof target === 'function' || Array.isArray(target)) {
     const layers = flattenLayers([target as Layer | readonly Layers[]], name)
     // What is only unwise may be put right by the layers around: that is looked at along the whole chain.
     checkMistakes(layers.map(chainPartOf), name)
-    return { origin: null, layers, over: (inner) => foldLayers(layers, withEdge(inner), undefined, null) }
+    const over: PreparedTarget['over'] = (inner, stages, keeper = null) =>
+      foldLayers(layers, withEdge(inner), undefined, keeper, stages)
+    return { origin: null, layers, over }
   }
   const origin = checkOrigin(name, target, 'a layer, a list of layers, a Dispatcher or an http(s) origin')
-  return { origin, layers: [], over: withEdge }
+  return { origin, layers: [], over: (inner, stages, keeper) => guarded(withEdge(inner), stages, keeper) }
 }
 
 /** A target as a description of its layer shows it; `given` is what it was made of. */

@@ -34,6 +34,8 @@ export class RouteTable<Headers> implements RouteQuery {
   private readonly byName: ReadonlyMap<string, readonly HostTree[]>
   private readonly unnamed: readonly HostTree[]
   private readonly namesHosts: boolean
+  /** Some routes ask for headers other than Host. */
+  readonly readsHeaders: boolean
   private readonly byOrigin = new Map<string, readonly HostTree[]>()
   private readonly byHeader = new Map<string, readonly HostTree[]>()
   private readonly bySecureHeader = new Map<string, readonly HostTree[]>()
@@ -60,6 +62,7 @@ export class RouteTable<Headers> implements RouteQuery {
     }
     this.byName = byName
     this.unnamed = this.hostTrees.filter(({ host }) => host === null || host.exact === null)
+    this.readsHeaders = rules.some(({ headers, contentType }) => headers.length > 0 || contentType !== null)
     this.namesHosts = this.hostTrees.some(({ host }) => host !== null)
     this.cut = new PathCut(Math.max(0, ...this.hostTrees.map(({ tree }) => tree.depth)))
   }
