@@ -12,12 +12,12 @@ import { type HealthSettings, healthDefaults } from '../policies/health-options.
 import { type GroupSettings, HostGroup } from '../policies/host-group.ts'
 import type { SlowStartOptions } from '../policies/slow-start.ts'
 import { assertHandler } from './assert-handler.ts'
-import { BalancedCall, type BalancePlan } from './balanced-call.ts'
-import { CallPlan, type Stage } from './call-plan.ts'
+import { BalancedCall, BalancedEdge, BalancePlan, type Balancing } from './balanced-call.ts'
+import { type CallKeeper, clocksOf, type Stage } from './call-plan.ts'
 import { type ChainBuilder, layerOf } from './chain-part.ts'
 import type { ControlledLayer } from './controlled-layer.ts'
 import { effectiveOptions } from './describe.ts'
-import { markEdged } from './edge.ts'
+import { markEdged, planOfEdge } from './edge.ts'
 import { Exchange, scopeOf, withScope } from './exchange.ts'
 import { followHosts } from './follow-hosts.ts'
 import { withEdge } from './guard.ts'
@@ -46,20 +46,52 @@ function shownOptions(options: BalanceOptions): object {
   return { ...options, health: effectiveOptions(healthDefaults, { ...health, headers }) }
 }
 
-function balancedDispatch(plan: CallPlan, balancing: BalancePlan): Dispatcher['dispatch'] {
-  const dispatch: Dispatcher['dispatch'] = (given, handler) => {
+// Two functions of one shape: a class that is a variable would make every call look its constructor up.
+
+function throughCall(plan: BalancePlan): Dispatcher['dispatch'] {
+  return (given, handler) => {
     const scope = scopeOf(given)
     if (scope !== null) {
       const opts = onHop(given, scope)
-      return new BalancedCall(plan, balancing, opts, handler, scopeOn(opts, scope), false).enter()
+      return new BalancedCall(plan, opts, handler, scopeOn(opts, scope), false).enter()
     }
     if (plan.keeper === null) assertHandler(handler)
     const exchange = new Exchange(given)
     const opts = withScope(callOf(given), exchange)
-    const accepted = new BalancedCall(plan, balancing, opts, handler, exchange, true).enter()
+    const accepted = new BalancedCall(plan, opts, handler, exchange, true).enter()
     exchange.runningAt = 0
     return accepted
   }
+}
+
+function throughEdge(plan: BalancePlan): Dispatcher['dispatch'] {
+  return (given, handler) => {
+    const scope = scopeOf(given)
+    if (scope !== null) {
+      const opts = onHop(given, scope)
+      return new BalancedEdge(plan, opts, handler, scopeOn(opts, scope), false).enter()
+    }
+    if (plan.keeper === null) assertHandler(handler)
+    const exchange = new Exchange(given)
+    const opts = withScope(callOf(given), exchange)
+    const accepted = new BalancedEdge(plan, opts, handler, exchange, true).enter()
+    exchange.runningAt = 0
+    return accepted
+  }
+}
+
+function balancedDispatch(
+  stages: readonly Stage[],
+  inner: Dispatcher['dispatch'],
+  keeper: CallKeeper | null,
+  balancing: Balancing,
+): Dispatcher['dispatch'] {
+  // Where nothing below asks anything, the call is its own edge, and needs no scope for the host.
+  const edge = planOfEdge(inner)
+  const isEdge = edge !== undefined && edge.stages.length === 0 && !edge.overEdge && edge.unreadBodyTimeout === 0
+  const dispatch = isEdge
+    ? throughEdge(new BalancePlan([...withUnreadBound(stages), clocksOf(edge)], edge.dispatch, keeper, balancing))
+    : throughCall(new BalancePlan(withUnreadBound(stages), inner, keeper, balancing))
   return markEdged(Object.defineProperty(dispatch, 'name', { value: 'balance' }))
 }
 
@@ -82,11 +114,10 @@ export function balance(options: BalanceOptions): BalanceLayer {
   const checksOf = (health: HealthSettings | null, { random }: GroupSettings) =>
     health === null ? null : new HealthChecks(health, group, random)
   const checks = checksOf(checked.health, checked)
-  const balancing: BalancePlan = { name: checked.name, key: checked.key, group, lookup: null, checks }
+  const balancing: Balancing = { name: checked.name, key: checked.key, group, lookup: null, checks }
   group.onHosts = () => balancing.checks?.follow()
   followHosts(balancing, checked)
-  const build: ChainBuilder = (stages, inner, keeper) =>
-    balancedDispatch(new CallPlan(withUnreadBound(stages), inner, keeper), balancing)
+  const build: ChainBuilder = (stages, inner, keeper) => balancedDispatch(stages, inner, keeper, balancing)
   const layer = layerOf(
     { name: 'balance', build, options: () => effectiveOptions(balanceDefaults, shownOptions(current)) },
     (dispatch) => build([], withEdge(dispatch), null),

@@ -125,6 +125,15 @@ export class CallPlan {
   }
 }
 
+/** The clocks of a plan, as a stage of another one. */
+export function clocksOf({ attemptTimers, bodyTimers, unreadBodyTimeout }: CallPlan): Stage {
+  return {
+    ...(attemptTimers === null ? null : { attemptTimers }),
+    ...(bodyTimers === null ? null : { bodyTimers }),
+    ...(unreadBodyTimeout === 0 ? null : { unreadBodyTimeout }),
+  }
+}
+
 export function shorter(known: TimerLane | null, other: TimerLane): TimerLane {
   return known === null || other.duration < known.duration ? other : known
 }

@@ -27,10 +27,15 @@ export class Edge extends GuardedCall {
   // Something of the scope had gone out before, through another edge: a foreign layer above sends it again.
   private wasSent = false
 
+  /** The origin that the transport is asked for. */
+  protected get target(): string {
+    return this.scope.origin
+  }
+
   protected override handOn(): boolean {
     const { scope } = this
     this.opts = withTimeLeft(this.opts, scope.exchange)
-    const checked = this.plan.overEdge ? false : checkRequest(this.opts, scope.origin)
+    const checked = this.plan.overEdge ? false : checkRequest(this.opts, this.target)
     if (typeof checked !== 'boolean') {
       this.onResponseError(null, checked)
       return true
@@ -63,7 +68,7 @@ export class Edge extends GuardedCall {
     const { exchange } = scope
     if (carriesConnectionHeaders) {
       exchange.takenBy = this
-      this.taken = new TakenHeaders(scope.origin)
+      this.taken = new TakenHeaders(this.target)
       return this.taken.dispatch(plan.dispatch, this.taken.takeFrom(opts), this)
     }
     const { takenBy } = exchange
@@ -103,8 +108,7 @@ export class Edge extends GuardedCall {
       super.onTimer()
       return
     }
-    const { scope } = this
-    const { origin } = scope
+    const { scope, target: origin } = this
     scope.abortedAs ??= 'timeout'
     this.stop(
       this.headSeen
@@ -167,7 +171,7 @@ export class Edge extends GuardedCall {
     scope.headAt = scope.exchange.now()
     scope.protocol = protocolOfHead(controller, headers)
     // createAgent's HTTP/2 tells which connection a request took; of others only what all of them have in common is known.
-    if (scope.trace !== null) scope.peer = (controller as { readonly peer?: PeerInfo }).peer ?? peerOf(scope.origin)
+    if (scope.trace !== null) scope.peer = (controller as { readonly peer?: PeerInfo }).peer ?? peerOf(this.target)
     if (scope.bodyTimers !== null) this.arm(scope.bodyTimers, scope.headAt)
     scope.tellHead()
   }

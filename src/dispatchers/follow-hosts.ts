@@ -2,10 +2,10 @@ import type { CheckedBalance } from '../policies/balance-options.ts'
 import { HostLookup } from '../policies/host-lookup.ts'
 import { isLookedUp } from '../policies/host-source.ts'
 import { show } from '../policies/options.ts'
-import type { BalancePlan } from './balanced-call.ts'
+import type { Balancing } from './balanced-call.ts'
 
 /** Has a group's hosts come from where its options say, from now on. */
-export function followHosts(balancing: BalancePlan, { name, refresh, hosts }: CheckedBalance): void {
+export function followHosts(balancing: Balancing, { name, refresh, hosts }: CheckedBalance): void {
   const { group, lookup } = balancing
   if (lookup !== null) {
     if (lookup.source === hosts) {

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { Policy, Scope } from '../policies/policy.ts'
 import { assertHandler } from './assert-handler.ts'
-import { type CallKeeper, CallPlan, type Stage } from './call-plan.ts'
+import { type CallKeeper, CallPlan, clocksOf, type Stage } from './call-plan.ts'
 import { type ChainPart, layerOf } from './chain-part.ts'
 import { Edge, isEdged, isOverEdge, markEdged, notePlanOfEdge, planOfEdge } from './edge.ts'
 import { Exchange, scopeOf, withScope } from './exchange.ts'
@@ -75,13 +75,7 @@ export function guardOver(
   if (edge === undefined || (bound > 0 && edge.unreadBodyTimeout > 0 && bound !== edge.unreadBodyTimeout)) {
     return guardDispatch(stages, inner, keeper, name)
   }
-  const { attemptTimers, bodyTimers, unreadBodyTimeout } = edge
-  const clocks: Stage = {
-    ...(attemptTimers === null ? null : { attemptTimers }),
-    ...(bodyTimers === null ? null : { bodyTimers }),
-    ...(unreadBodyTimeout === 0 ? null : { unreadBodyTimeout }),
-  }
-  return guardDispatch([...stages, ...edge.stages, clocks], edge.dispatch, keeper, name)
+  return guardDispatch([...stages, ...edge.stages, clocksOf(edge)], edge.dispatch, keeper, name)
 }
 
 /** A layer of the kit that is a stage; `compose` folds those that stand side by side into one guard. */

@@ -345,8 +345,13 @@ export class GuardedCall extends Relay implements TimerEntry, KeptCall {
     }
   }
 
+  /** Whether the call goes on in spite of an error. */
+  protected goesOn(_error: Error): boolean {
+    return false
+  }
+
   override onResponseError(controller: Dispatcher.DispatchController | null, error: Error): void {
-    if (this.ended) return
+    if (this.ended || this.goesOn(error)) return
     if (!this.settled) {
       const { scope } = this
       this.settleAll(scope.discarded && scope.outcome !== null ? scope.outcome : scope.judgeError(error, this.headSeen))

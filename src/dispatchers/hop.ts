@@ -101,6 +101,8 @@ function allowed<Options extends ScopedOptions>(given: Options, from: string): O
 export function onHop(given: ScopedOptions, scope: CallScope): ScopedOptions {
   const origin = originOf(given)
   if (origin === scope.origin || origin === '') return given
+  // A group has sent it to a host of its own, next to what it took for the transport.
+  if (origin === scope.host) return hopTo(given, scope, origin)
   const kept = allowed(given, scope.origin)
   return (given as { servername?: unknown }).servername === undefined ? withScope(kept, new Hop(scope, origin)) : kept
 }
