@@ -6,11 +6,13 @@ import {
   type CallRecord,
   circuitBreaker,
   compose,
+  contextHeaders,
   createAgent,
   createFetch,
   hedge,
   logging,
   retry,
+  runWithContext,
 } from 'roundtripper'
 import type { Protocol, TestServer } from 'roundtripper/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -156,4 +158,16 @@ it('a key that throws is warned of once, and its calls go to any host', async ()
   for (let at = 0; at < 2; at++) expect((await call(chain, `${name}/`)).text).toBe('host 0')
   await new Promise((resolve) => setImmediate(resolve))
   expect(warned.filter((one) => (one as { code?: string }).code === 'ROUNDTRIPPER_BALANCE_KEY')).toHaveLength(1)
+})
+
+it('a chain below has a state for each host, and gets what is sent of the context', async () => {
+  const servers = await serveMany(2, 'h1c')
+  const slots = bulkhead({ limit: 4 })
+  const below = chainTo(servers[0] as TestServer, slots)
+  const chain = compose(below, contextHeaders({ origins: [name] }), group(servers))
+  await runWithContext({ requestId: 'r-1' }, async () => {
+    for (let at = 0; at < 2; at++) expect((await call(chain, `${name}/`)).status).toBe(200)
+  })
+  expect(Object.keys(slots.state()).toSorted()).toEqual(servers.map(({ origin }) => origin).toSorted())
+  expect(servers.map(({ requests }) => requests[0]?.headers['x-request-id'])).toEqual(['r-1', 'r-1'])
 })
