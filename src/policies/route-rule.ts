@@ -1,5 +1,6 @@
 import { checkNumber, checkOptions, show } from './options.ts'
 import { type HostRule, hostRuleOf } from './route-host.ts'
+import { checkConflicts, inOrder } from './route-order.ts'
 import { type PathShape, pathShapeOf } from './route-shape.ts'
 
 /** Which calls a route takes: those for which all of it holds. */
@@ -225,6 +226,7 @@ export function checkTable<To, Made>(
   if (!Array.isArray(routes)) throw new TypeError(`${layer}: routes must be a list of routes, got ${show(routes)}`)
   const check = new TableCheck()
   const rules: CheckedRule[] = []
+  const sound: CheckedRule[] = []
   const targets: Made[] = []
   const names = new Map<string, number>()
   for (const [index, given] of (routes as readonly unknown[]).entries()) {
@@ -234,8 +236,10 @@ export function checkTable<To, Made>(
       continue
     }
     const route = given as RouteRule & { readonly to: To }
+    const { length: before } = check.problems
     const rule = checkRule(check, option, index, route)
     rules.push(rule)
+    if (check.problems.length === before) sound.push(rule)
     const first = rule.isNamed ? names.get(rule.label) : undefined
     if (first !== undefined) {
       check.problems.push(
@@ -249,6 +253,8 @@ export function checkTable<To, Made>(
       check.problems.push(error as Error)
     }
   }
+  // So that all that is wrong is told at once.
+  if (check.problems.length > 0) check.take(inOrder(sound), (ordered) => checkConflicts(layer, ordered), undefined)
   check.end()
   return { rules, targets }
 }

@@ -336,3 +336,14 @@ it('a chain tells what its routes are', () => {
     },
   })
 })
+
+it('a wrong route hides no conflict of others', () => {
+  const table = [
+    { path: '/x', to: [] },
+    { path: '/x', to: [] },
+    { path: 'y', to: [] },
+  ]
+  expect(() => route(table)).toThrow(
+    /routes\[2\].path must be .*; route: of these routes both fit.*routes\[0\] and routes\[1\]/,
+  )
+})
