@@ -331,8 +331,8 @@ async function play(seed: number, inOneObject: boolean): Promise<{ lines: string
   lines.push(`circuit ${JSON.stringify(breaker.state()[origin])}`, `budget ${JSON.stringify(budget.state())}`)
   // What it has measured is made of times.
   const measured = Object.values(limit.state()).flatMap(({ rtt, baseline }) => [rtt ?? 0, baseline ?? 0])
-  const limits = JSON.stringify(limit.state(), (name, value) => (/^(rtt|baseline)$/.test(name) ? undefined : value))
-  lines.push(`rate ${JSON.stringify(rate.state())}`, `limit ${limits}`)
+  const counted = JSON.stringify(limit.state(), (name, value) => (/^(rtt|baseline)$/.test(name) ? undefined : value))
+  lines.push(`rate ${JSON.stringify(rate.state())}`, `limit ${counted}`)
   tellSlots()
   await chain.destroy()
   return { lines, times: [...transport.times, ...measured] }
