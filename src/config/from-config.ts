@@ -54,6 +54,11 @@ export interface ConfiguredUpstreams<Names extends string = string> extends Asyn
   destroy(error?: Error): Promise<void>
 }
 
+// What has been destroyed refuses to be closed, and would keep all the others from it.
+function closeUnlessDestroyed(one: ChainDispatcher | PoolAgent | null | undefined): Promise<void> | undefined {
+  return one?.destroyed === true ? undefined : one?.close()
+}
+
 class Configured implements ConfiguredUpstreams {
   readonly upstreams: Readonly<Record<string, ChainDispatcher>>
   readonly dispatcher: ChainDispatcher
@@ -97,11 +102,11 @@ class Configured implements ConfiguredUpstreams {
       const users = references.usersOf(name).map((user) => closing.get(user))
       closing.set(
         name,
-        Promise.all(users).then(() => this.upstreams[name]?.close()),
+        Promise.all(users).then(() => closeUnlessDestroyed(this.upstreams[name])),
       )
     }
-    await Promise.all([this.dispatcher.close(), ...closing.values()])
-    await this.#own?.close()
+    await Promise.all([closeUnlessDestroyed(this.dispatcher), ...closing.values()])
+    await closeUnlessDestroyed(this.#own)
   }
 
   async destroy(error?: Error): Promise<void> {
