@@ -15,7 +15,8 @@ export interface Expanded {
 // `$${` is `${` itself; `${NAME}`; `${NAME:-fallback}`; and one that is never closed.
 const reference = /\$\$\{|\$\{([^}]*)(\}?)/g
 const wholeReference = /^\$\{[^}]*\}$/
-const inside = /^([A-Za-z_]\w*)(?::-(.*))?$/s
+// A fallback with `${` in it would end at the first `}`, and leave the other one in the text.
+const inside = /^([A-Za-z_]\w*)(?::-((?:(?!\$\{).)*))?$/s
 const numeral = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
 class Expansion {
@@ -38,34 +39,34 @@ class Expansion {
   private text(given: string, path: Path): unknown {
     if (!given.includes('${') || (path.length === 1 && path[0] === '$schema')) return given
     let hasVariable = false
+    const wrong = new Set<string>()
     // What comes from a variable is not looked at again.
-    const expanded = given.replace(reference, (found, name: string | undefined, end: string) => {
+    const expanded = given.replace(reference, (_, name: string | undefined, end: string) => {
       if (name === undefined) return '${'
       hasVariable = true
-      if (end === '') return this.wrong(path, `has a \${ that no } ends; $\${ stands for \${ itself`)
-      return this.valueOf(name, path) ?? found
+      if (end === '}') return this.valueOf(name, wrong)
+      wrong.add(`has a \${ that no } ends; $\${ stands for \${ itself`)
+      return ''
     })
     if (!hasVariable) return expanded
+    if (wrong.size > 0) this.problems.add(path, [...wrong].join('; '))
     this.templates.set(keyOf(path), given)
     return wholeReference.test(given) ? asWanted(expanded, path) : expanded
   }
 
-  private valueOf(name: string, path: Path): string | undefined {
+  private valueOf(name: string, wrong: Set<string>): string {
     const parts = inside.exec(name)
     if (parts === null) {
       const allowed = `must be \${NAME} or \${NAME:-fallback}, got ${JSON.stringify(`\${${name}}`)}`
-      return this.wrong(path, `${allowed}; $\${ stands for \${ itself`)
+      wrong.add(`${allowed}; $\${ stands for \${ itself`)
+      return ''
     }
     const [, variable = '', fallback] = parts
     const value = Object.hasOwn(this.env, variable) ? this.env[variable] : undefined
     // As in a shell: `:-` also where it is there, and empty.
     if (fallback !== undefined && (value === undefined || value === '')) return fallback
     if (typeof value === 'string') return value
-    return this.wrong(path, `the environment has no variable ${variable}`)
-  }
-
-  private wrong(path: Path, message: string): string {
-    this.problems.add(path, message)
+    wrong.add(`the environment has no variable ${variable}`)
     return ''
   }
 }
@@ -73,6 +74,8 @@ class Expansion {
 /** A text that is all of a value, as a number or a truth value where one of these must stand. */
 function asWanted(value: string, path: Path): unknown {
   const forms = schemasAt(path).flatMap(formsOf)
+  // It switches something off, and is no name of a host, or a header.
+  if (value === 'false' && forms.some((form) => form.const === false)) return false
   if (forms.some(({ type }) => type === 'string')) return value
   if (value === 'true') return true
   if (value === 'false') return false
