@@ -10,8 +10,8 @@ import { type EffectiveConfig, effectiveAgent, effectiveChain, effectiveRoutes }
 import { type Environment, expand } from './environment.ts'
 import { explain } from './explain.ts'
 import { hideIn } from './hide.ts'
-import { copyPlain } from './plain-data.ts'
-import { checkName, checkRoutes, type PlannedRoute, routesTo } from './plan-routes.ts'
+import { asRecord, copyPlain } from './plain-data.ts'
+import { checkRoutes, checkUpstreamNames, type PlannedRoute, routesTo } from './plan-routes.ts'
 import { type Layers, type PlannedUpstream, planUpstream, type Surroundings } from './plan-upstream.ts'
 import { Problems } from './problems.ts'
 import { References } from './references.ts'
@@ -152,10 +152,10 @@ function check(
   for (const [name, upstream] of Object.entries(asRecord(upstreams))) {
     const { hosts, ...own } = asRecord(upstream)
     const path = ['upstreams', name]
-    checkName(path, name, problems)
     const surroundings = { upstream: name, hosts: hosts as Surroundings['hosts'], logger, hide, references }
     planned.set(name, planUpstream(path, own as Layers, asRecord(defaults) as Layers, surroundings, problems))
   }
+  checkUpstreamNames([...planned.keys()], routes !== undefined, problems)
   references.check([...planned.keys()], hide, problems)
   if (Array.isArray(routes)) checkRoutes(routes, [...planned.keys()], hide, problems)
   problems.throwIfAny(source)
@@ -165,10 +165,6 @@ function check(
     references,
     routes: routes as readonly PlannedRoute[] | undefined,
   }
-}
-
-function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
 }
 
 function isDispatcher(value: unknown): boolean {

@@ -78,6 +78,11 @@ class Copy {
   }
 }
 
+/** What is no record counts as an empty one: what is wrong with it has been told. */
+export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+}
+
 /** A copy of what somebody gave, plain objects and lists all the way down. What is none is told, and left out. */
 export function copyPlain(given: unknown, problems: Problems): unknown {
   try {

@@ -5,6 +5,7 @@ import { checkTable, type RouteRule } from '../policies/route-rule.ts'
 import type { Hide } from './explain.ts'
 import { listed, nearest } from './nearest.ts'
 import type { Path } from './path.ts'
+import { asRecord } from './plain-data.ts'
 import type { Problems } from './problems.ts'
 
 /** A route of a configuration; `to` is the name of an upstream. */
@@ -28,14 +29,12 @@ function checkOptionsOf(path: Path, { to: _, ...rule }: Partial<PlannedRoute>, h
 }
 
 function checkTarget(path: Path, to: string, upstreams: readonly string[], hide: Hide, problems: Problems): void {
-  if (upstreams.includes(to)) return
+  if (upstreams.includes(to) || problems.has(['upstreams']) || problems.has(['upstreams', to])) return
   const meant = nearest(to, upstreams)
   const known = upstreams.length === 0 ? 'of which there is none' : listed(upstreams)
   const message = `must be the name of an upstream, ${known}, got ${show(to)}`
-  problems.add(
-    [...path, 'to'],
-    meant === undefined ? hide(message, [...path, 'to']) : `${message}; did you mean ${meant}?`,
-  )
+  const told = hide(message, [...path, 'to'])
+  problems.add([...path, 'to'], meant === undefined ? told : `${told}; did you mean ${meant}?`)
 }
 
 function checkNames(routes: readonly Partial<PlannedRoute>[], problems: Problems): void {
@@ -58,15 +57,35 @@ function checkConflicts(routes: readonly PlannedRoute[], problems: Problems): vo
   }
 }
 
-/** Whether calls can name an upstream in their URL. */
-export function checkName(path: Path, name: string, problems: Problems): void {
+function canBeCalled(name: string): boolean {
   try {
     checkTable('route', [{ host: name, to: null }], nothing)
-    if (URL.parse(`http://${name}`)?.hostname === name) return
+    return URL.parse(`http://${name}`)?.hostname === name
   } catch {
     // A URL may hold what is no host of a route.
+    return false
   }
-  problems.add(path, 'must be called what can be the host of a URL')
+}
+
+/** Whether calls can name each upstream in their URL; `isRouted`: they need not. */
+export function checkUpstreamNames(names: readonly string[], isRouted: boolean, problems: Problems): void {
+  for (const name of names) {
+    if (!canBeCalled(name)) problems.add(['upstreams', name], 'must be called what can be the host of a URL')
+  }
+  if (isRouted) return
+  const fit = names.filter((name) => !problems.has(['upstreams', name]))
+  const { rules } = checkTable(
+    'route',
+    fit.map((host) => ({ host, to: null })),
+    nothing,
+  )
+  for (const { one, other } of conflictsOf(inOrder(rules))) {
+    const [first, second] = [Math.min(one.index, other.index), Math.max(one.index, other.index)]
+    problems.add(
+      ['upstreams', fit[second] as string],
+      `must be called otherwise: as hosts of a URL it and ${fit[first]} are the same`,
+    )
+  }
 }
 
 /** Looks the routes of a configuration over. */
@@ -76,7 +95,7 @@ export function checkRoutes(
   hide: Hide,
   problems: Problems,
 ): void {
-  const routes = given.map((one) => (typeof one === 'object' && one !== null ? (one as Partial<PlannedRoute>) : {}))
+  const routes = given.map((one) => asRecord(one) as Partial<PlannedRoute>)
   for (const [index, route] of routes.entries()) {
     const path = ['routes', index]
     checkOptionsOf(path, route, hide, problems)

@@ -18,7 +18,7 @@ import { mirror } from '../dispatchers/mirror.ts'
 import { rateLimit } from '../dispatchers/rate-limit.ts'
 import type { Layer } from '../dispatchers/relay.ts'
 import { retry } from '../dispatchers/retry.ts'
-import { attemptTimeoutWithin } from '../standard.ts'
+import { attemptTimeoutWithin, standardDefaults } from '../standard.ts'
 import { tracing } from '../tracing/tracing.ts'
 import { type Blame, explain, type Hide } from './explain.ts'
 import type { Path } from './path.ts'
@@ -125,10 +125,15 @@ function combine(own: Layers, defaults: Layers): Layers {
     const before = combined[name]
     combined[name] = isOptions(value) && isOptions(before) ? { ...before, ...value } : value
   }
-  // Both send a call again, and multiply: who asks for one of them means it in the place of the other.
+  // Both send a call again, and multiply: who asks for one of them means it in the place of the other, and not of both.
+  if (isOptions(defaults.hedge) && isOptions(defaults.retry)) return withTimes(combined)
   if (isOptions(own.hedge) && own.retry === undefined) combined.retry = false
   else if (isOptions(own.retry) && own.hedge === undefined) combined.hedge = false
   else if (isOptions(combined.hedge)) combined.retry ??= false
+  return withTimes(combined)
+}
+
+function withTimes(combined: Record<string, Layers[string]>): Layers {
   if (typeof combined.deadline === 'number' && combined.attemptTimeout === undefined) {
     combined.attemptTimeout = attemptTimeoutWithin(combined.deadline)
   }
@@ -181,22 +186,32 @@ export function planUpstream(
       explain(error, blame, path, surroundings.hide, problems)
     }
   }
-  if (own.balance !== undefined && surroundings.hosts === undefined) {
+  if (own.balance !== undefined && surroundings.hosts === undefined && !problems.has([...path, 'hosts'])) {
     problems.add([...path, 'balance'], 'needs hosts: without them calls go where their URL says')
   }
-  checkOrder(path, combined, layers, problems)
-  return { layers, given: combined }
-}
-
-function checkOrder(path: Path, combined: Layers, layers: readonly Layer[], problems: Problems): void {
-  const { deadline: whole, attemptTimeout: attempt } = combined
-  if (typeof whole === 'number' && typeof attempt === 'number' && whole <= attempt) {
-    problems.add([...path, 'deadline'], `must be longer than attemptTimeout, which is ${attempt}, got ${whole}`)
-    return
-  }
+  if (!checkTimes(path, own, combined, surroundings.hide, problems)) return { layers, given: combined }
   try {
     checkChain(layers.map(chainPartOf))
   } catch (error) {
-    problems.add(path, (error as Error).message)
+    problems.add(path, surroundings.hide((error as Error).message, path))
   }
+  return { layers, given: combined }
+}
+
+/** Whether an attempt can time out before its call does. What is told stands where one of both is said, this upstream first. */
+function checkTimes(path: Path, own: Layers, combined: Layers, hide: Hide, problems: Problems): boolean {
+  const { deadline: whole = standardDefaults.deadline, attemptTimeout: attempt = standardDefaults.attemptTimeout } =
+    combined
+  if (typeof whole !== 'number' || typeof attempt !== 'number' || whole > attempt) return true
+  const placeOf = (name: string) => (own[name] === undefined ? ['defaults', name] : [...path, name])
+  const [longer, shorter] = [placeOf('deadline'), placeOf('attemptTimeout')]
+  if (problems.isWithin(longer) || problems.isWithin(shorter)) return false
+  const shown = (value: number, at: Path) => hide(`, got ${value}`, at).slice(', got '.length)
+  const isLonger = combined.deadline !== undefined && (own.deadline !== undefined || own.attemptTimeout === undefined)
+  const message = isLonger
+    ? `must be longer than attemptTimeout, which is ${shown(attempt, shorter)}, got ${whole}`
+    : `must be shorter than deadline, which is ${shown(whole, longer)}, got ${attempt}`
+  const told = isLonger ? longer : shorter
+  problems.add(told, hide(message, told))
+  return false
 }

@@ -14,6 +14,11 @@ export class Problems {
     for (let length = path.length; length >= 0; length--) this.#around.add(keyOf(path.slice(0, length)))
   }
 
+  /** Whether something is wrong at a path itself. */
+  has(path: Path): boolean {
+    return this.#found.has(keyOf(path))
+  }
+
   /** Whether something is wrong at a path, or below it. */
   isWithin(path: Path): boolean {
     return this.#around.has(keyOf(path))

@@ -66,6 +66,8 @@ export class References {
     const straight = new Set([...this.inOrder(upstreams), ...inOrder(upstreams, this.users, this.targets)])
     for (const { from, to, path } of this.found) {
       if (!known.has(to)) {
+        // What is there, but no upstream at all, has been told.
+        if (problems.has(['upstreams', to])) continue
         const meant = nearest(to, upstreams)
         const message = `must be an http(s) origin or one of the upstreams ${listed(upstreams)}, got ${show(to)}`
         problems.add(path, meant === undefined ? hide(message, path) : `${hide(message, path)}; did you mean ${meant}?`)
