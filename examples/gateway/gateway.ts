@@ -3,9 +3,10 @@ import { pipeline } from 'node:stream/promises'
 import { type ChainDispatcher, isShed, withContext } from 'roundtripper'
 import { type Dispatcher, request } from 'undici'
 
-// What belongs to one connection stays on it (RFC 9110 §7.6.1).
+// What belongs to one connection stays on it (RFC 9110 §7.6.1), as does an `expect`, which this server has answered.
 const perConnection = new Set([
   'connection',
+  'expect',
   'host',
   'keep-alive',
   'proxy-connection',
@@ -15,7 +16,12 @@ const perConnection = new Set([
 ])
 
 function withoutConnection(headers: NodeJS.Dict<string | string[]>): Record<string, string | string[] | undefined> {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !perConnection.has(name)))
+  const named = new Set(
+    String(headers.connection ?? '')
+      .toLowerCase()
+      .split(/[\s,]+/),
+  )
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !perConnection.has(name) && !named.has(name)))
 }
 
 /** The status that tells a caller what went wrong behind the gateway. */
