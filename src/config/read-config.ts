@@ -3,6 +3,16 @@ import { ConfigError } from './config-error.ts'
 import { type ConfiguredUpstreams, type FromConfigOptions, fromSource } from './from-config.ts'
 import { findJsonError } from './json-error.ts'
 
+// What is not UTF-8 would become other letters, and none of them an error. A byte order mark, with which editors of Windows
+// begin a file, is left out.
+function decode(file: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new ConfigError(file, [{ path: '', message: 'must be a text in UTF-8' }])
+  }
+}
+
 function parse(file: string, json: string): unknown {
   try {
     return JSON.parse(json)
@@ -21,7 +31,5 @@ function parse(file: string, json: string): unknown {
  * cannot be read.
  */
 export async function readConfig(file: string | URL, options: FromConfigOptions = {}): Promise<ConfiguredUpstreams> {
-  const json = await readFile(file, 'utf8')
-  // Editors of Windows begin a file with a byte order mark.
-  return fromSource(parse(String(file), json.replace(/^\uFEFF/, '')), options, String(file))
+  return fromSource(parse(String(file), decode(String(file), await readFile(file))), options, String(file))
 }
