@@ -57,11 +57,13 @@ const unreadBodyTimeout = orFalse(duration())
 const bytes = whole(0)
 const largest = Number.MAX_SAFE_INTEGER
 
+const headerValue = textLike('the value of a header', '^[\\t\\x20-\\x7e\\x80-\\xff]*$')
+
 /** Headers by their names. They may carry credentials. */
 export const headers: Schema = {
   type: 'object',
   propertyNames: headerName,
-  additionalProperties: { ...either({ type: 'string' }, listOf({ type: 'string' })), writeOnly: true },
+  additionalProperties: { ...either(headerValue, listOf(headerValue)), writeOnly: true },
 }
 
 const backoff = options(
@@ -210,7 +212,7 @@ const health = options(
     headers: {
       type: 'object',
       propertyNames: headerName,
-      additionalProperties: { ...textLike('the value of a header', '^[\\t\\x20-\\x7e\\x80-\\xff]*$'), writeOnly: true },
+      additionalProperties: { ...headerValue, writeOnly: true },
     },
   },
   healthDefaults,

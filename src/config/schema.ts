@@ -65,9 +65,9 @@ const agent: Schema = options(
   },
 )
 
-const host: Schema = options({ origin, weight: number(0, 1e6), servername: text, authority: text }, { weight: 1 }, [
-  'origin',
-])
+const servername = textLike('the name of a host', '^[^\\s/?#@:\\\\]+$')
+const authority = textLike('a host, and its port', '^[^\\s/?#@\\\\]+$')
+const host: Schema = options({ origin, weight: number(0, 1e6), servername, authority }, { weight: 1 }, ['origin'])
 
 const route: Schema = options(
   {
