@@ -1,6 +1,6 @@
-import { agentDefaults } from '../dispatchers/agent-options.ts'
 import type { LayerDescription } from '../dispatchers/describe.ts'
 import type { Path } from './path.ts'
+import { schema } from './schema.ts'
 import { isSecret } from './schema-walk.ts'
 
 /** What a configuration has come to, all defaults included. */
@@ -27,7 +27,10 @@ function withoutSecrets(value: unknown, path: Path): unknown {
 
 /** Options of the agent with what it does where they say nothing. */
 export function effectiveAgent(given: object): Readonly<Record<string, unknown>> {
-  const options = { ...agentDefaults, allowH2: true, proxy: 'env', ...given }
+  const byDefault = Object.entries(schema.$defs?.agent?.properties ?? {}).flatMap(([name, option]) =>
+    option.default === undefined ? [] : [[name, option.default] as const],
+  )
+  const options: Record<string, unknown> = { ...Object.fromEntries(byDefault), ...given }
   const shown = withoutSecrets(options, ['agent']) as Record<string, unknown>
   // The word stands for no secret.
   return options.proxy === 'env' ? { ...shown, proxy: 'env' } : shown

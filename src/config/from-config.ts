@@ -2,7 +2,7 @@ import { Dispatcher } from 'undici'
 import { createAgent, type PoolAgent } from '../dispatchers/agent.ts'
 import { type AgentOptions, readOptions } from '../dispatchers/agent-options.ts'
 import type { ChainDispatcher } from '../dispatchers/compose.ts'
-import type { Logger } from '../dispatchers/logging.ts'
+import { checkLogger, type Logger } from '../dispatchers/logging.ts'
 import { route } from '../dispatchers/route.ts'
 import { createFetch, type KitFetch } from '../fetch/create-fetch.ts'
 import { checkOptions, show } from '../policies/options.ts'
@@ -177,6 +177,11 @@ export function fromSource(config: unknown, options: FromConfigOptions, source: 
   if (options.agent !== undefined && !isDispatcher(options.agent)) {
     throw new TypeError(`fromConfig: agent must be a dispatcher, got ${show(options.agent)}`)
   }
+  if (typeof (options.env ?? {}) !== 'object' || options.env === null) {
+    throw new TypeError(`fromConfig: env must be an object, got ${show(options.env)}`)
+  }
+  // Looked at also where no upstream writes records yet.
+  if (options.logger !== undefined) checkLogger('fromConfig', options.logger)
   const checked = check(config, options, source)
   const own = options.agent === undefined ? createAgent(checked.agent) : null
   const ground = options.agent ?? (own as PoolAgent)

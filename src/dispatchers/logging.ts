@@ -230,6 +230,13 @@ class Logging implements Stage, Permit, AttemptObserver {
   }
 }
 
+/** Throws a `TypeError` for a logger that lacks a method. */
+export function checkLogger(owner: string, logger: unknown): void {
+  for (const level of ['debug', 'info', 'warn'] as const) {
+    checkFunction(`${owner}: logger.${level}`, (logger as Partial<Logger> | null)?.[level])
+  }
+}
+
 /**
  * Writes one record a call when it is over, and at debug level one an attempt: method, redacted URL, status, outcome,
  * attempts, durations, waits, protocol, trace and span. Never headers or bodies. Place it below `tracing()`, above
@@ -240,9 +247,7 @@ class Logging implements Stage, Permit, AttemptObserver {
 export function logging(options: LoggingOptions = {}): Layer {
   checkOptions('logging', options, ['logger', ...Object.keys(loggingDefaults)])
   const { logger = standardError } = options
-  for (const level of ['debug', 'info', 'warn'] as const) {
-    checkFunction(`logging: logger.${level}`, (logger as Partial<Logger> | null)?.[level])
-  }
+  checkLogger('logging', logger)
   const stage = new Logging(logger, checkUnreadBodyTimeout('logging', options.unreadBodyTimeout))
   return stageLayer({
     name: 'logging',

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of the environment are written so
 // `"proxy": "${PROXY:-false}"` asked for a proxy on a host called false, and so did `mark` of a mirror for a header.
 import { expect, it } from 'vitest'
 import { configured } from '../config/fixtures.ts'

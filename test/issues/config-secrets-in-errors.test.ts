@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of the environment are written so
 // Errors tell the variable, and not its value; but two told it: that of a route to a name that is nearly one of an upstream,
 // and that of a deadline and an attemptTimeout that do not fit.
 import { expect, it } from 'vitest'

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of the environment are written so
 // `${A:-${B}}` ended at the first brace: the text got what A held and a brace, or `${B}`, and nobody was told. And of two
 // variables in one text that both are missing only the first was told.
 import { expect, it } from 'vitest'
