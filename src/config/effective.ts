@@ -1,4 +1,5 @@
 import type { LayerDescription } from '../dispatchers/describe.ts'
+import { dnsHostsDefaults } from '../dispatchers/dns-hosts.ts'
 import type { Path } from './path.ts'
 import { schema } from './schema.ts'
 import { isSecret } from './schema-walk.ts'
@@ -39,9 +40,14 @@ export function effectiveAgent(given: object): Readonly<Record<string, unknown>>
 type Told = Readonly<Record<string, unknown>>
 
 // A chain that calls go on to tells nothing of its name, and a function nothing of the header that it reads.
-function withNames(layer: string, options: Told, given: Told): Told {
+function withNames(layer: string, options: Told, given: Told, hosts: unknown): Told {
+  if (layer === 'balance') {
+    const key = given.key === undefined ? {} : { key: given.key }
+    // By DNS: all that is known of a function is its name.
+    const found = Array.isArray(hosts) ? {} : { hosts: { ...dnsHostsDefaults, ...(hosts as Told) } }
+    return { ...options, ...key, ...found }
+  }
   if (layer === 'fallback' && given.upstream !== undefined) return { ...options, upstream: given.upstream }
-  if (layer === 'balance' && given.key !== undefined) return { ...options, key: given.key }
   if (layer === 'mirror') return { ...options, to: given.to }
   return layer === 'canary' ? { ...options, variants: given.variants } : options
 }
@@ -50,7 +56,7 @@ function withNames(layer: string, options: Told, given: Told): Told {
 export function effectiveChain(described: readonly LayerDescription[], given: Told): readonly LayerDescription[] {
   return described.map(({ layer, options }) => {
     if (options === undefined) return { layer }
-    const told = withNames(layer, options, (given[layer] ?? {}) as Told)
+    const told = withNames(layer, options, (given[layer] ?? {}) as Told, given.hosts)
     return { layer, options: withoutSecrets(told, ['defaults', layer]) as Told }
   })
 }

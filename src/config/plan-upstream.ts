@@ -157,8 +157,8 @@ function blameFor(name: string, path: Path, own: Layers, defaults: Layers): Blam
 export interface PlannedUpstream {
   /** The outermost first. */
   readonly layers: readonly Layer[]
-  /** What they go by, as the configuration says it. */
-  readonly given: Layers
+  /** What they go by, as the configuration says it, its hosts included. */
+  readonly given: Options
 }
 
 /** Makes the layers of an upstream. What is wrong is noted, and its layer left out. */
@@ -189,13 +189,14 @@ export function planUpstream(
   if (own.balance !== undefined && surroundings.hosts === undefined && !problems.has([...path, 'hosts'])) {
     problems.add([...path, 'balance'], 'needs hosts: without them calls go where their URL says')
   }
-  if (!checkTimes(path, own, combined, surroundings.hide, problems)) return { layers, given: combined }
-  try {
-    checkChain(layers.map(chainPartOf))
-  } catch (error) {
-    problems.add(path, surroundings.hide((error as Error).message, path))
+  if (checkTimes(path, own, combined, surroundings.hide, problems)) {
+    try {
+      checkChain(layers.map(chainPartOf))
+    } catch (error) {
+      problems.add(path, surroundings.hide((error as Error).message, path))
+    }
   }
-  return { layers, given: combined }
+  return { layers, given: { ...combined, hosts: surroundings.hosts } }
 }
 
 /** Whether an attempt can time out before its call does. What is told stands where one of both is said, this upstream first. */
