@@ -6,6 +6,7 @@ import { checkLogger, type Logger } from '../dispatchers/logging.ts'
 import { route } from '../dispatchers/route.ts'
 import { createFetch, type KitFetch } from '../fetch/create-fetch.ts'
 import { checkOptions, show } from '../policies/options.ts'
+import { checkTls } from './check-tls.ts'
 import { type EffectiveConfig, effectiveAgent, effectiveChain, effectiveRoutes } from './effective.ts'
 import { type Environment, expand } from './environment.ts'
 import { explain } from './explain.ts'
@@ -143,6 +144,7 @@ function check(
   } else if (!problems.isWithin(['agent'])) {
     try {
       readOptions(agent as AgentOptions)
+      checkTls(asRecord(asRecord(agent).connect), ['agent', 'connect'], problems)
     } catch (error) {
       explain(error, { layer: 'createAgent', pathOf: () => ['agent'] }, ['agent'], hide, problems)
     }

@@ -19,6 +19,7 @@ import {
   standardHedgingDefaults,
   tracingDefaults,
 } from 'roundtripper'
+import { devCertificate } from 'roundtripper/testing'
 import { describe, expect, it } from 'vitest'
 import { balanceDefaults } from '../../src/policies/balance-options.ts'
 import { ejectionDefaults, failureShareDefaults } from '../../src/policies/ejection-options.ts'
@@ -118,16 +119,17 @@ it('effective() tells each default of each upstream', () => {
   }
 })
 
-it('effective() is plain data without secrets', () => {
+it('effective() is plain data without secrets', async () => {
   const secret = 'hunter2'
+  const { ca, key } = await devCertificate()
   const made = configured({
-    agent: { proxy: `http://me:${secret}@proxy:3128`, connect: { key: secret, passphrase: secret, ca: 'shown' } },
+    agent: { proxy: `http://me:${secret}@proxy:3128`, connect: { key, passphrase: secret, ca } },
     upstreams: { users: { fallback: { value: { headers: { 'x-key': secret, 'x-keys': [secret] }, body: 'shown' } } } },
   })
   const effective = made.effective()
   expect(JSON.parse(JSON.stringify(effective))).toEqual(effective)
   expect(JSON.stringify(effective)).not.toContain(secret)
-  expect(effective.agent).toMatchObject({ proxy: 'REDACTED', connect: { key: 'REDACTED', ca: 'shown' } })
+  expect(effective.agent).toMatchObject({ proxy: 'REDACTED', connect: { key: 'REDACTED', ca } })
   expect(effective.upstreams.users?.find(({ layer }) => layer === 'fallback')?.options).toMatchObject({
     value: { headers: { 'x-key': 'REDACTED', 'x-keys': ['REDACTED'] }, body: 'shown' },
   })

@@ -5,7 +5,10 @@ import {
   type FromConfigOptions,
   fromConfig,
 } from 'roundtripper/config'
+import { devCertificate } from 'roundtripper/testing'
 import { onTestFinished } from 'vitest'
+
+const certificate = await devCertificate()
 
 /** A configuration that names every option there is. */
 export const everything = {
@@ -27,9 +30,9 @@ export const everything = {
     useH2c: false,
     proxy: { url: 'http://proxy:3128', noProxy: 'localhost', headers: { 'x-a': 'b' } },
     connect: {
-      ca: ['ca'],
-      cert: 'cert',
-      key: 'key',
+      ca: [certificate.ca],
+      cert: certificate.cert,
+      key: certificate.key,
       passphrase: 'secret',
       servername: 'example.com',
       rejectUnauthorized: true,
