@@ -20,17 +20,21 @@ import type { RetryBudgetOptions } from '../policies/retry-budget.ts'
 import type { RouteRule } from '../policies/route-rule.ts'
 import type { TracingOptions } from '../tracing/tracing.ts'
 
-/** `${NAME}` or `${NAME:-fallback}`, in the place of a number or a truth value. */
+/** `${NAME}` or `${NAME:-fallback}`, in the place of a number, a truth value, or one of several words. */
 export type Variable = `\${${string}}`
 
 /** Options as data. */
 type Data<T> = T extends number | boolean
   ? T | Variable
-  : T extends string | null | undefined
-    ? T
-    : T extends readonly (infer Item)[]
-      ? readonly Data<Item>[]
-      : { readonly [Name in keyof T]: Data<T[Name]> }
+  : T extends string
+    ? string extends T
+      ? T
+      : T | Variable
+    : T extends null | undefined
+      ? T
+      : T extends readonly (infer Item)[]
+        ? readonly Data<Item>[]
+        : { readonly [Name in keyof T]: Data<T[Name]> }
 
 type Budget = RetryBudgetOptions | false
 
