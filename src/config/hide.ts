@@ -16,10 +16,10 @@ export function hideIn({ value: root, templates }: Expanded): Hide {
   return (message, path) => {
     const template = templates.get(keyOf(path))
     const instead = template === undefined ? (isSecret(path) ? hidden : null) : `the value of ${show(template)}`
-    let told = instead === null ? message : message.replace(/, got .*$/s, `, got ${instead}`)
+    let told = instead === null ? message : message.replace(/, got .*$/s, () => `, got ${instead}`)
     for (const [value, variable] of known) {
       // What is short may stand in any message.
-      if (typeof value === 'string' && value.length > 3) told = told.replaceAll(value, variable)
+      if (typeof value === 'string' && value.length > 3) told = told.replaceAll(value, () => variable)
     }
     return told
   }

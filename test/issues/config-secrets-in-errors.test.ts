@@ -12,3 +12,10 @@ it('no error tells what a variable holds', () => {
     'routes[0].to: must be the name of an upstream, users, got the value of "${NEAR}"; did you mean users?',
   ])
 })
+
+it('nor does one of a text that looks like a pattern of replace()', () => {
+  const hosts = ['http://$&${SECRET}:99999']
+  expect(problemsOf({ upstreams: { users: { hosts } } }, { env: { SECRET: 'hunter2' } })).toEqual([
+    'upstreams.users.hosts[0].origin: must be an http(s) origin such as https://10.0.0.7:8443, got "http://$&${SECRET}:99999"',
+  ])
+})
