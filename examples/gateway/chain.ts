@@ -27,7 +27,6 @@ export interface GatewayChain {
 
 /** Names in the place of hosts: `/orders` to three that are alike, `/users` three to one, `/catalog` with a canary. */
 export function gatewayChain({ ca, orders, users, catalog }: Services, random = Math.random): GatewayChain {
-  // #region groups
   const ordersGroup = balance({
     name: 'orders',
     hosts: orders.map(({ origin }) => origin),
@@ -57,7 +56,8 @@ export function gatewayChain({ ca, orders, users, catalog }: Services, random = 
   const chain = compose(
     createAgent({ connect: { ca } }),
     tracing(),
-    contextHeaders({ origins: ['http://gateway'] }), // the request's id, its trace, the time it has left
+    // The request's id, its trace, the time it has left: to the groups of this name, and to the variants' origins.
+    contextHeaders({ origins: ['http://gateway', ...catalog.map(({ origin }) => origin)] }),
     deadline(2_000),
     retry(), // on another host of the group
     route([
@@ -69,6 +69,5 @@ export function gatewayChain({ ca, orders, users, catalog }: Services, random = 
     bulkhead({ limit: 64 }),
     attemptTimeout(1_000),
   )
-  // #endregion
   return { chain, orders: ordersGroup, users: usersGroup, catalog: versions }
 }

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
-import { type ChainDispatcher, isShed, withContext } from 'roundtripper'
+import { type ChainDispatcher, contextHeaderNames, isShed, withContext } from 'roundtripper'
 import { type Dispatcher, request } from 'undici'
 
 // What belongs to one connection stays on it (RFC 9110 §7.6.1), as does an `expect`, which this server has answered.
@@ -24,6 +24,14 @@ function withoutConnection(headers: NodeJS.Dict<string | string[]>): Record<stri
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !perConnection.has(name) && !named.has(name)))
 }
 
+// What is known of the request is written anew by contextHeaders(): with the time that is left by then, and without what a
+// client may not choose. (So it should be with `x-canary`, where clients may not choose their version.)
+const contextNames = new Set([...Object.values(contextHeaderNames), 'traceparent', 'tracestate', 'baggage'])
+
+function withoutContext(headers: NodeJS.Dict<string | string[]>): NodeJS.Dict<string | string[]> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !contextNames.has(name)))
+}
+
 /** The status that tells a caller what went wrong behind the gateway. */
 export function statusOf(error: unknown): number {
   const { code } = (error ?? {}) as { code?: unknown }
@@ -41,7 +49,7 @@ async function passOn(chain: ChainDispatcher, incoming: IncomingMessage, respons
     const answer = await request(`http://gateway${url}`, {
       dispatcher: chain,
       method: method as Dispatcher.HttpMethod,
-      headers: withoutConnection(headers),
+      headers: withoutConnection(withoutContext(headers)),
       body: hasBody ? incoming : null,
       signal: gone.signal,
     })

@@ -12,6 +12,11 @@ import { type Certificate, devCertificate, type SeededRandom, seededRandom } fro
 /** What a host does to its callers. */
 export type Mood = 'well' | 'errors'
 
+// What came of the request that is being served, beside its id.
+function told(headers: Http2ServerRequest['headers']): object {
+  return { timeLeft: headers['x-request-timeout-ms'], tenant: headers['x-tenant-id'], baggage: headers.baggage }
+}
+
 /** One host of a service: an HTTP/2 server over TLS on a port of its own. */
 export class ServiceHost {
   readonly name: string
@@ -46,7 +51,7 @@ export class ServiceHost {
     const fails = this.mood === 'errors'
     response.statusCode = fails ? 503 : 200
     response.setHeader('content-type', 'application/json')
-    const answer = { host: this.name, path: url, requestId: headers['x-request-id'] }
+    const answer = { host: this.name, path: url, requestId: headers['x-request-id'], ...told(headers) }
     response.end(JSON.stringify(fails ? { ...answer, error: 'out of order' } : answer))
   }
 

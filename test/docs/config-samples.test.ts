@@ -51,7 +51,11 @@ it('config: is an object', async () => {
         attemptTimeout: '${SEARCH_MS:-800}',
       },
     },
-  } satisfies Config
+    routes: [
+      { path: '/users/*', to: 'users' },
+      { path: '/find', to: 'search' },
+    ],
+  } as const satisfies Config // `as const`, so that the names of upstreams are known
   await using services = fromConfig(config, { env }) // process.env, unless told otherwise
   const fetchUsers = createFetch(services.upstreams.users)
   const ada = await fetchUsers('http://users/7')

@@ -13,7 +13,10 @@ afterEach(() => gateway.close())
 async function get(path: string, headers: Record<string, string> = {}, method: 'GET' | 'POST' = 'GET') {
   const body = method === 'POST' ? 'x'.repeat(70_000) : null
   const answer = await request(`${gateway.url}${path}`, { headers, method, body })
-  return { status: answer.statusCode, json: (await answer.body.json()) as { host?: string; requestId?: string } }
+  return {
+    status: answer.statusCode,
+    json: (await answer.body.json()) as { host?: string; requestId?: string; timeLeft?: string },
+  }
 }
 
 describe('the gateway', () => {
@@ -26,6 +29,14 @@ describe('the gateway', () => {
     }
     expect((await get('/orders/7')).json.requestId).toMatch(/^[0-9a-f-]{36}$/)
     expect((await get('/users/7', {}, 'POST')).status).toBe(200)
+  })
+
+  it('counts the time down, and lets no client choose a tenant', async () => {
+    const { json } = await get('/orders/7', { 'x-request-timeout-ms': '60000', 'x-tenant-id': 'evil', baggage: 'a=b' })
+    expect(Number(json.timeLeft)).toBeGreaterThan(0)
+    expect(Number(json.timeLeft)).toBeLessThanOrEqual(2_000)
+    expect(json).not.toHaveProperty('tenant')
+    expect(json).not.toHaveProperty('baggage')
   })
 
   it('answers 404 where there is no route, 503 where all hosts of a service fail', async () => {
