@@ -1,7 +1,7 @@
 // `npm run demo [-- --once]`: the same load, bare and through the chain, while a service fails and comes back.
 import { setTimeout as delay } from 'node:timers/promises'
 import { startTracing } from 'roundtripper/tracing'
-import { gatewayPhases } from '../gateway/phases.ts'
+import { gatewayPhases, gatewaySettings } from '../gateway/phases.ts'
 import { Gateway } from '../gateway/run.ts'
 import { bareLane, callers, callTimeout, chainLane } from './lanes.ts'
 import { legend, phaseTable, phaseTitle } from './live.ts'
@@ -93,7 +93,11 @@ async function play(phase: Phase): Promise<void> {
 // Names in the place of hosts: three services behind one chain, each of them on several hosts.
 async function playGateway(): Promise<void> {
   const gateway = await Gateway.start(seed)
-  screen.print('', screen.style('bold', 'gateway: three services on hosts of their own behind one chain'))
+  screen.print(
+    '',
+    screen.style('bold', 'gateway: three services on hosts of their own behind one chain'),
+    screen.style('dim', gatewaySettings),
+  )
   for (const phase of gatewayPhases) {
     if (stopped.signal.aborted) break
     const { calls, failed } = await gateway.play(phase, stopped.signal)

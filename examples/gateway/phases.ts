@@ -7,6 +7,10 @@ export interface GatewayPhase {
   readonly duration: number
 }
 
+/** How the hosts are set, for whoever sees them for the first time. */
+export const gatewaySettings =
+  'orders: three alike, one is ejected after 3 failures in a row; users: 3 to 1; catalog: 90 to 10, the next version a canary'
+
 export const gatewayPhases: readonly GatewayPhase[] = [
   { what: 'all hosts are well', mood: 'well', duration: 1_000 },
   {
