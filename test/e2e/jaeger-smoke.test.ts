@@ -10,12 +10,14 @@ describe.skipIf(server === undefined)('startTracing to a real Jaeger', () => {
   const body = `
     const telemetry = startTracing({ serviceName: ${JSON.stringify(service)} })
     const tracer = trace.getTracer('test')
-    const parent = tracer.startSpan('parent', { attributes: { 'test.number': 7 } })
+    // Of two that begin in the same microsecond a collector may show either first.
+    const at = Date.now()
+    const parent = tracer.startSpan('parent', { startTime: at, attributes: { 'test.number': 7 } })
     const inParent = trace.setSpan(context.active(), parent)
-    const first = tracer.startSpan('first', {}, inParent)
-    first.end()
-    tracer.startSpan('second', { links: [{ context: first.spanContext() }] }, inParent).end()
-    parent.end()
+    const first = tracer.startSpan('first', { startTime: at + 1 }, inParent)
+    first.end(at + 2)
+    tracer.startSpan('second', { startTime: at + 3, links: [{ context: first.spanContext() }] }, inParent).end(at + 4)
+    parent.end(at + 5)
     await telemetry.shutdown()
   `
   beforeAll(async () => {
