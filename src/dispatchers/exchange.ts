@@ -4,6 +4,7 @@ import type { Dispatcher } from 'undici'
 import { lane, type TimerLane } from '../policies/clock.ts'
 import {
   type Classify,
+  isJudgement,
   kindOfError,
   kindOfStatus,
   type Outcome,
@@ -16,7 +17,7 @@ import type { RetryBudget } from '../policies/retry-budget.ts'
 import { type AttemptObserver, ObserverPair } from './attempt-observer.ts'
 import { type CallOptions, callOptionsProblem, rankOf } from './call-options.ts'
 import type { Edge } from './edge.ts'
-import { headKind, JudgedOutcome, judgements } from './judged-outcome.ts'
+import { headKind, JudgedOutcome } from './judged-outcome.ts'
 import { originOf } from './origin-of.ts'
 import type { PeerInfo } from './peers.ts'
 
@@ -362,7 +363,7 @@ export class Exchange extends CallScope implements ExchangeScope {
       // Heads come through an edge, which has gone over to the caller's context already.
       const isHead = error === undefined
       const kind: unknown = isHead ? classify(seen) : this.context.runInAsyncScope(classify, undefined, seen)
-      return judgements.has(kind) ? (kind as OutcomeKind) : byDefault
+      return isJudgement(kind) ? kind : byDefault
     } catch {
       return byDefault
     }

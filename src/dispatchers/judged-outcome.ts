@@ -40,13 +40,3 @@ export function headKind(status: number, headers: IncomingHttpHeaders): OutcomeK
   if (grpcStatus === '8') return 'throttled'
   return kindOfStatus(status)
 }
-
-/** What a user's own judgement may say; the other kinds are facts that only the kit knows. */
-export const judgements: ReadonlySet<unknown> = new Set<OutcomeKind>([
-  'success',
-  'clientError',
-  'throttled',
-  'serverError',
-  'networkError',
-  'timeout',
-])

@@ -1,5 +1,7 @@
 import type { Host } from './host.ts'
+import { mix32 } from './murmur3.ts'
 import { type PickedCall, type Picker, withWeight } from './picker.ts'
+import { rendezvousDraw } from './rendezvous.ts'
 import { WeightedRandom } from './weighted-random.ts'
 
 /** FNV-1a of 32 bits, over the bytes of a text's code units; the upper one of each is left out where it is 0. */
@@ -11,14 +13,6 @@ export function fnv1a(text: string): number {
     if (unit > 0xff) hash = Math.imul(hash ^ (unit >> 8), 0x01000193)
   }
   return hash >>> 0
-}
-
-/** The last step of MurmurHash3: each bit of the result hangs on each bit of the number. */
-export function mixed(number: number): number {
-  let hash = number
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
 }
 
 const slotBits = 14
@@ -36,8 +30,7 @@ const unknown = -2
  * ring would need a thousand points for each host to be as even, and weights that are whole; Maglev's table moves keys
  * between hosts that stay.) The first few of an order are worked out when they are asked for, and remembered.
  *
- * Sources: V. Mirrokni, M. Thorup and M. Zadimoghaddam, Consistent hashing with bounded loads (2016); C. Schindelhauer and
- * G. Schomaker, Weighted distributed hash tables (2005).
+ * Source: V. Mirrokni, M. Thorup and M. Zadimoghaddam, Consistent hashing with bounded loads (2016).
  */
 export class ConsistentHash implements Picker {
   private readonly loadFactor: number
@@ -60,7 +53,7 @@ export class ConsistentHash implements Picker {
     this.keyless.update(hosts)
     this.hosts = withWeight(hosts)
     this.members = new Set(this.hosts)
-    this.seeds = Uint32Array.from(this.hosts, ({ origin }) => mixed(fnv1a(origin)))
+    this.seeds = Uint32Array.from(this.hosts, ({ origin }) => mix32(fnv1a(origin)))
     this.totalWeight = 0
     this.inFlight = 0
     for (const host of this.hosts) {
@@ -75,7 +68,7 @@ export class ConsistentHash implements Picker {
     if (key === undefined) return this.keyless.pick(call)
     const { hosts } = this
     if (hosts.length === 0) return null
-    const slot = mixed(fnv1a(key)) >>> (32 - slotBits)
+    const slot = mix32(fnv1a(key)) >>> (32 - slotBits)
     const from = remembered * slot
     const { orders } = this
     if (orders[from] === unknown) this.rank(slot)
@@ -101,10 +94,9 @@ export class ConsistentHash implements Picker {
     return inFlight < Math.ceil((this.loadFactor * (this.inFlight + 1) * weight) / this.totalWeight)
   }
 
-  // The least score is first: a draw from an exponential distribution, so that a host's is the least as often as its weight says.
+  // The least score is first.
   private score(slot: number, at: number): number {
-    const drawn = (mixed((this.seeds[at] as number) ^ Math.imul(slot + 1, 0x9e3779b1)) + 0.5) / 2 ** 32
-    return -Math.log(drawn) / (this.hosts[at] as Host).weight
+    return rendezvousDraw((this.seeds[at] as number) ^ Math.imul(slot + 1, 0x9e3779b1), (this.hosts[at] as Host).weight)
   }
 
   private rank(slot: number): void {

@@ -1,18 +1,8 @@
-import type { OutcomeKind } from './outcome.ts'
-
-/** What a server, or the way to it, can cause; the other kinds are the caller's, or the kit's own. */
-const told: ReadonlySet<OutcomeKind> = new Set<OutcomeKind>([
-  'success',
-  'clientError',
-  'throttled',
-  'serverError',
-  'networkError',
-  'timeout',
-])
+import { isJudgement, type OutcomeKind } from './outcome.ts'
 
 /** Whether two outcomes are of one kind; `undefined` where either says nothing about the server it was to come from. */
 export function areAlike(original: OutcomeKind, copy: OutcomeKind): boolean | undefined {
-  if (!told.has(original) || !told.has(copy)) return undefined
+  if (!isJudgement(original) || !isJudgement(copy)) return undefined
   return original === copy
 }
 

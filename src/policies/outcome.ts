@@ -30,6 +30,21 @@ export type OutcomeKind =
   | 'invalid'
   | 'closed'
 
+// What a server, or the way to it, can cause; the other kinds are the caller's, or the kit's own.
+const judgements: ReadonlySet<unknown> = new Set<OutcomeKind>([
+  'success',
+  'clientError',
+  'throttled',
+  'serverError',
+  'networkError',
+  'timeout',
+])
+
+/** Whether something is a judgement of what a server did: what a user's own may say. The other kinds are facts that only the kit knows. */
+export function isJudgement(kind: unknown): kind is OutcomeKind {
+  return judgements.has(kind)
+}
+
 /** How far the response had come when the outcome was known. */
 export type OutcomePhase = 'before-head' | 'head' | 'body'
 

@@ -1,5 +1,6 @@
-import { mix32, murmur3 } from './murmur3.ts'
+import { murmur3 } from './murmur3.ts'
 import { checkNumber } from './options.ts'
+import { rendezvousDraw } from './rendezvous.ts'
 
 /** One of several that share traffic. */
 export interface Weighted {
@@ -62,8 +63,7 @@ export class TrafficSplit<T extends Weighted> {
   }
 
   /**
-   * The variant of a key: weighted rendezvous hashing (C. Schindelhauer and G. Schomaker, "Weighted distributed hash tables",
-   * SPAA 2005, the logarithmic method). Each variant draws a number for the key, and the least, by weight, wins. So nothing
+   * The variant of a key: weighted rendezvous hashing. Each variant draws a number for the key, and the least wins. So nothing
    * hangs on the order of the variants, nor on what their weights were before: processes agree that have the same ones. A
    * weight that grows draws keys to its variant, one that shrinks lets some go, and no key moves between the others.
    */
@@ -74,8 +74,7 @@ export class TrafficSplit<T extends Weighted> {
     let least = Number.POSITIVE_INFINITY
     for (let index = 0; index < sharing.length; index++) {
       const variant = sharing[index] as T
-      // Between 0 and 1, both excluded: exponentially distributed with its weight as the rate.
-      const drawn = -Math.log((mix32(hash ^ (salts[index] as number)) + 0.5) / 2 ** 32) / variant.weight
+      const drawn = rendezvousDraw(hash ^ (salts[index] as number), variant.weight)
       if (drawn < least) {
         least = drawn
         found = variant

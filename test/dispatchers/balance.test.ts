@@ -14,17 +14,11 @@ import {
   retry,
   runWithContext,
 } from 'roundtripper'
-import type { Protocol, TestServer } from 'roundtripper/testing'
+import type { TestServer } from 'roundtripper/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { call, chainTo, errorOf, protocols, quick, serve } from './retry-servers.ts'
+import { call, chainTo, errorOf, protocols, quick, serve, serveMany } from './retry-servers.ts'
 
 const name = 'http://users'
-
-async function serveMany(count: number, protocol: Protocol): Promise<TestServer[]> {
-  const servers: TestServer[] = []
-  for (let at = 0; at < count; at++) servers.push(await serve({ protocol, respond: { body: `host ${at}` } }))
-  return servers
-}
 
 function group(servers: readonly TestServer[], options: Partial<BalanceOptions> = {}) {
   return balance({ algorithm: 'roundRobin', random: () => 0, hosts: servers.map(({ origin }) => origin), ...options })

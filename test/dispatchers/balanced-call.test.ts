@@ -1,18 +1,23 @@
 // What a call to a group holds, and gives back; on real servers.
 import { Readable } from 'node:stream'
 import { type BalanceOptions, balance, bulkhead, type CallRecord, guard, hedge, logging, retry } from 'roundtripper'
-import { gate, type Protocol, seededRandom, type TestServer } from 'roundtripper/testing'
+import { gate, seededRandom, type TestServer } from 'roundtripper/testing'
 import { upgrade } from 'undici'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { call, chainTo, errorOf, eventually, protocols, quick, send, serve, stopClock, turns } from './retry-servers.ts'
+import {
+  call,
+  chainTo,
+  errorOf,
+  eventually,
+  protocols,
+  quick,
+  send,
+  serveMany,
+  stopClock,
+  turns,
+} from './retry-servers.ts'
 
 const name = 'http://users'
-
-async function serveMany(count: number, protocol: Protocol): Promise<TestServer[]> {
-  const servers: TestServer[] = []
-  for (let at = 0; at < count; at++) servers.push(await serve({ protocol, respond: { body: `host ${at}` } }))
-  return servers
-}
 
 function group(servers: readonly TestServer[], options: Partial<BalanceOptions> = {}) {
   return balance({ algorithm: 'roundRobin', hosts: servers.map(({ origin }) => origin), slowStart: 0, ...options })

@@ -7,17 +7,11 @@ import {
   type HostChange,
   retry,
 } from 'roundtripper'
-import { type Protocol, type Script, startBlackhole, type TestServer } from 'roundtripper/testing'
+import { type Script, startBlackhole, type TestServer } from 'roundtripper/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { call, chainTo, errorOf, eventually, protocols, quick, serve, stopClock } from './retry-servers.ts'
+import { call, chainTo, errorOf, eventually, protocols, quick, serveMany, stopClock } from './retry-servers.ts'
 
 const name = 'http://users'
-
-async function serveMany(count: number, protocol: Protocol): Promise<TestServer[]> {
-  const servers: TestServer[] = []
-  for (let at = 0; at < count; at++) servers.push(await serve({ protocol, respond: { body: `host ${at}` } }))
-  return servers
-}
 
 function group(hosts: readonly string[], options: Partial<BalanceOptions> = {}) {
   return balance({ algorithm: 'roundRobin', hosts, slowStart: 0, random: () => 0, ...options })

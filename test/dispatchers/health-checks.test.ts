@@ -13,19 +13,12 @@ import {
   retry,
   route,
 } from 'roundtripper'
-import type { Protocol, TestServer } from 'roundtripper/testing'
+import type { TestServer } from 'roundtripper/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { call, chainTo, eventually, protocols, serve, stopClock, turns } from './retry-servers.ts'
+import { call, chainTo, eventually, protocols, serveMany, stopClock, turns } from './retry-servers.ts'
 
 const name = 'http://users'
-
-async function serveMany(count: number, protocol: Protocol): Promise<TestServer[]> {
-  const servers: TestServer[] = []
-  for (let at = 0; at < count; at++) {
-    servers.push(await serve({ protocol, respond: { '*': { body: `host ${at}` }, '/healthz': 204 } }))
-  }
-  return servers
-}
+const healthy = { '/healthz': 204 } as const
 
 // Half of all jitter: the first check comes after half an interval, the others at its end.
 const half = () => 0.5
@@ -63,7 +56,7 @@ async function goOn(
 describe.each(protocols)('health checks over $version', ({ protocol }) => {
   it('begin with the first call, within an interval, and then come once in each', async () => {
     const clock = stopClock()
-    const servers = await serveMany(2, protocol)
+    const servers = await serveMany(2, protocol, healthy)
     const layer = group(servers)
     const chain = chainTo(servers[0] as TestServer, layer)
     await clock.advance(60_000)
@@ -83,7 +76,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
 
   it('take a host out after three failures, and back after two that pass', async () => {
     const clock = stopClock()
-    const servers = await serveMany(3, protocol)
+    const servers = await serveMany(3, protocol, healthy)
     const sick = servers[1] as TestServer
     const layer = group(servers)
     const chain = chainTo(sick, layer)
@@ -107,7 +100,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
 
   it('do not pass through the layers: nothing counts, limits, or logs them', async () => {
     const clock = stopClock()
-    const servers = await serveMany(2, protocol)
+    const servers = await serveMany(2, protocol, healthy)
     const [breaker, slots] = [circuitBreaker(), bulkhead({ limit: 1, queue: 0 })]
     const lines: unknown[] = []
     const write = (record: unknown) => void lines.push(record)
@@ -132,7 +125,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
 
   it('fail when the answer takes too long, breaks off, or is not what is expected', async () => {
     const clock = stopClock()
-    const servers = await serveMany(4, protocol)
+    const servers = await serveMany(4, protocol, healthy)
     const [hangs, breaks, other, long] = servers as [TestServer, TestServer, TestServer, TestServer]
     hangs.script('/healthz', { hang: 'head' })
     breaks.script('/healthz', { body: 'x'.repeat(100), reset: 'in-body' })
@@ -155,7 +148,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
 
   it('are so many at once at most', async () => {
     const clock = stopClock()
-    const servers = await serveMany(5, protocol)
+    const servers = await serveMany(5, protocol, healthy)
     for (const server of servers) server.script('/healthz', { hang: 'head' })
     const layer = group(servers, { concurrency: 2, timeout: 1_000 })
     const chain = chainTo(servers[0] as TestServer, layer)
@@ -173,7 +166,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
 
   it('stop when nobody has called for ten intervals, and begin again with a call', async () => {
     const clock = stopClock()
-    const servers = await serveMany(1, protocol)
+    const servers = await serveMany(1, protocol, healthy)
     const [server] = servers as [TestServer]
     const chain = chainTo(server, group(servers, { interval: 1_000 }))
     await call(chain, `${name}/`)
@@ -192,7 +185,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
   it('stop with the chain: one that is closed or destroyed asks nobody', async () => {
     const clock = stopClock()
     for (const way of ['close', 'destroy'] as const) {
-      const servers = await serveMany(1, protocol)
+      const servers = await serveMany(1, protocol, healthy)
       const [server] = servers as [TestServer]
       const chain = chainTo(server, group(servers))
       await call(chain, `${name}/`)
@@ -206,7 +199,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
 
   it('follow the hosts of the group, and end with the option', async () => {
     const clock = stopClock()
-    const servers = await serveMany(3, protocol)
+    const servers = await serveMany(3, protocol, healthy)
     const [one, two, three] = servers as [TestServer, TestServer, TestServer]
     const layer = group([one, two])
     const chain = chainTo(one, layer)
@@ -222,7 +215,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
 
   it('are asked before a call probes a host that was ejected', async () => {
     const clock = stopClock()
-    const servers = await serveMany(3, protocol)
+    const servers = await serveMany(3, protocol, healthy)
     const sick = servers[1] as TestServer
     // Not often enough to make it unhealthy.
     const layer = group(servers, { unhealthyThreshold: 100 }, { ejection: { ejectionTime: 12_000, jitter: 0 } })
@@ -245,7 +238,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
 
   it('send the headers that they are given, and the authority of the host', async () => {
     const clock = stopClock()
-    const servers = await serveMany(1, protocol)
+    const servers = await serveMany(1, protocol, healthy)
     const [server] = servers as [TestServer]
     const hosts = [{ origin: server.origin, authority: 'users.internal', servername: 'localhost' }]
     const layer = group(servers, { headers: { 'x-check': 'yes' } }, { hosts })
@@ -260,7 +253,7 @@ describe.each(protocols)('health checks over $version', ({ protocol }) => {
 
 it('a group behind a route asks past what is below the route, too', async () => {
   const clock = stopClock()
-  const servers = await serveMany(1, 'h1')
+  const servers = await serveMany(1, 'h1', healthy)
   const [server] = servers as [TestServer]
   const slots = bulkhead({ limit: 1, queue: 0 })
   const layer = group(servers)
@@ -279,7 +272,7 @@ it('a group behind a route asks past what is below the route, too', async () => 
 
 it('checks run outside of the context of whoever called first', async () => {
   const clock = stopClock()
-  const servers = await serveMany(1, 'h1')
+  const servers = await serveMany(1, 'h1', healthy)
   const [server] = servers as [TestServer]
   const store = new AsyncLocalStorage<string>()
   const seen: unknown[] = []
@@ -296,7 +289,7 @@ it('checks run outside of the context of whoever called first', async () => {
 
 it('a layer in two chains asks once, and goes on through the one that is left', async () => {
   const clock = stopClock()
-  const servers = await serveMany(1, 'h1')
+  const servers = await serveMany(1, 'h1', healthy)
   const [server] = servers as [TestServer]
   const layer = group(servers)
   const [one, two] = [1, 2].map(() => compose(createAgent({ connect: { ca: server.ca as string } }), layer))

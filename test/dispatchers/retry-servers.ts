@@ -7,7 +7,7 @@ import {
   type Layers,
   type RetryOptions,
 } from 'roundtripper'
-import { type ServerOptions, startServer, type TestServer } from 'roundtripper/testing'
+import { type Protocol, type Script, type ServerOptions, startServer, type TestServer } from 'roundtripper/testing'
 import { type Dispatcher, request } from 'undici'
 import { onTestFinished, vi } from 'vitest'
 
@@ -25,6 +25,19 @@ export async function serve(options: ServerOptions): Promise<TestServer> {
   const server = await startServer(options)
   onTestFinished(() => server.close())
   return server
+}
+
+/** Servers that say which of them they are, closed with the test; `others`: what else they answer, by path. */
+export async function serveMany(
+  count: number,
+  protocol: Protocol,
+  others: { readonly [path: `/${string}`]: Script } = {},
+): Promise<TestServer[]> {
+  const servers: TestServer[] = []
+  for (let at = 0; at < count; at++) {
+    servers.push(await serve({ protocol, respond: { '*': { body: `host ${at}` }, ...others } }))
+  }
+  return servers
 }
 
 /** A chain that trusts the server, destroyed with the test. */

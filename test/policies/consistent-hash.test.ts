@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ConsistentHash, fnv1a, mixed } from '../../src/policies/consistent-hash.ts'
+import { ConsistentHash, fnv1a } from '../../src/policies/consistent-hash.ts'
 import type { Host } from '../../src/policies/host.ts'
+import { mix32 } from '../../src/policies/murmur3.ts'
 import { seededRandom } from '../../src/testing/index.ts'
 import { callOf, hostsOf, sharesOf } from './balance-fixtures.ts'
 
@@ -26,7 +27,7 @@ it.each([
   [1, 0x514e28b7],
   [0xffffffff, 0x81f16f39],
 ])('the last step of MurmurHash3 on %i', (seed, expected) => {
-  expect(mixed(seed)).toBe(expected)
+  expect(mix32(seed)).toBe(expected)
 })
 
 const keys = Array.from({ length: 4_000 }, (_, at) => `user/${at}`)
