@@ -91,7 +91,10 @@ describe('a server that fails at random', () => {
         const last = requests.at(-1)
         // Refused four times, or with no answer of its own.
         const given = requests.filter((request) => !wasTaken(request)).length > 3
-        expect(given || last === undefined || isLost(last), `${id} was lost`).toBe(true)
+        const told = requests.map((one) => `${deeds.get(one)}, ${wasTaken(one) ? 'taken' : 'not taken'}`)
+        const failure = report.failures.find((one) => one.id === id)
+        const why = `${id} was lost: ${JSON.stringify(failure)}; the server: ${told.join('; ')}`
+        expect(given || last === undefined || isLost(last), why).toBe(true)
       }
     },
   )
